@@ -1,0 +1,141 @@
+package diskblob
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+)
+
+// maxKnown bounds the folders that a store remembers, at about 100 bytes each.
+// A folder that was forgotten costs one fsync more when it is next used.
+const maxKnown = 16384
+
+// folders is the set of folders that this store knows to be durable: each was
+// seen to exist, and after that its parent was synced, and so on up to the folder
+// of the store. That another process made a folder says nothing, it may not have
+// synced the parent yet; so every store syncs the parent of each folder once.
+type folders struct {
+	mu  sync.Mutex // guards set
+	set map[string]struct{}
+}
+
+func (f *folders) has(dir string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.set[dir]
+	return ok
+}
+
+func (f *folders) add(dir string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.set) >= maxKnown {
+		for any := range f.set {
+			delete(f.set, any)
+			break
+		}
+	}
+	f.set[dir] = struct{}{}
+}
+
+// forget drops dir and all it stands in.
+func (f *folders) forget(dir string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ; dir != "."; dir = path.Dir(dir) {
+		delete(f.set, dir)
+	}
+	delete(f.set, ".")
+}
+
+// makeFolder makes dir, the slash-separated path of a folder below the root or
+// "." for the root, and sees to it that its name is durable. Folders are made
+// from the top down, each inside one that is durable already.
+func (s *Store) makeFolder(dir string) error {
+	if s.known.has(dir) {
+		return nil
+	}
+	if dir == "." {
+		// The root was there when the store was opened, but perhaps it was another
+		// process that made it, a moment before. Where its parent may not be read
+		// it is not ours to care for.
+		if err := s.syncPath(filepath.Dir(s.root)); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		s.known.add(dir)
+		return nil
+	}
+	parent := path.Dir(dir)
+	if err := s.makeFolder(parent); err != nil {
+		return err
+	}
+	if err := s.sys.mkdir(s.path(dir)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := s.syncFolder(parent); err != nil {
+		return err
+	}
+	s.known.add(dir)
+	return nil
+}
+
+// makeRoot makes the folder of the store and what it stands in.
+func (s *Store) makeRoot() error {
+	fi, err := os.Stat(s.root)
+	if err == nil {
+		if !fi.IsDir() {
+			return errors.New("not a folder")
+		}
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return cause(err)
+	}
+	var missing []string
+	for p := s.root; ; p = filepath.Dir(p) {
+		if _, err := os.Stat(p); err == nil || p == filepath.Dir(p) {
+			break
+		}
+		missing = append(missing, p)
+	}
+	for i := len(missing) - 1; i >= 0; i-- {
+		if err := s.sys.mkdir(missing[i]); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := s.syncPath(filepath.Dir(missing[i])); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncFolder makes the names in dir, a folder below the root or ".", durable.
+func (s *Store) syncFolder(dir string) error {
+	return s.syncPath(s.path(dir))
+}
+
+func (s *Store) syncPath(p string) error {
+	if s.noSync {
+		return nil
+	}
+	return s.sys.syncFolder(p)
+}
+
+// sweep removes the temporary files of processes that are no more. Those of
+// living processes are locked. What cannot be removed stays: it does no harm,
+// and a store that may only be read must open.
+func (s *Store) sweep() {
+	dir := filepath.Join(s.root, tempFolder)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			removeStale(filepath.Join(dir, e.Name()))
+		}
+	}
+}
