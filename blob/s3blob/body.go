@@ -1,0 +1,133 @@
+package s3blob
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+)
+
+// body reads a range of an object. It survives a connection that breaks, and one
+// that was given to others while it rested, by asking for the rest; but only if
+// that is of the same object, whose name may be another's by then.
+type body struct {
+	s     *Store
+	ctx   context.Context // of Open, as the contract has it
+	name  string
+	at    int64 // the next byte
+	end   int64 // where the range ends; math.MaxInt64 until that is known
+	known bool  // the object was seen: etag and size are those of its first bytes
+	etag  string
+	size  int64
+	err   error // of the last Read, for those after it
+	fails patient
+
+	x *exchange // nil if there is no connection. While the body rests it is guarded by places.mu
+	r io.Reader // of x
+
+	resting    *list.Element // where it is in places.resting; guarded by places.mu
+	restsSince time.Time     // guarded by places.mu
+}
+
+var errReplaced = errors.New("the object was replaced while it was read")
+
+// connect asks for the bytes from b.at on.
+func (b *body) connect() error {
+	r, err := b.s.get(b.ctx, b.s.key(b.name), b.at, b.end)
+	if err != nil {
+		return err
+	}
+	if !b.known {
+		b.known, b.etag, b.size = true, r.etag, r.size
+		b.end = max(b.at, min(b.end, r.size))
+	} else if b.etag != r.etag || b.size != r.size {
+		r.hangUp()
+		return errReplaced
+	}
+	b.x, b.r = r.x, r.body
+	return nil
+}
+
+// hangUp ends the connection, if there is one. The body must not rest.
+func (b *body) hangUp() {
+	if b.x != nil {
+		b.x.hangUp()
+		b.x, b.r = nil, nil
+	}
+}
+
+// Read implements io.Reader. It waits for the network at most Options.Stall, and
+// then goes on over another connection while Options.Patience lasts.
+func (b *body) Read(p []byte) (int, error) {
+	switch {
+	case b.err != nil:
+		return 0, b.err
+	case b.at >= b.end:
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	}
+	b.s.places.wake(b)
+	n, err := b.read(p)
+	if err != nil {
+		b.err = failed("read", b.name, err)
+	}
+	switch {
+	case b.err != nil || b.at >= b.end:
+		b.hangUp()
+	default:
+		b.s.places.rest(b)
+	}
+	return n, b.err
+}
+
+// read reads at least one byte.
+func (b *body) read(p []byte) (int, error) {
+	for {
+		if b.x == nil {
+			if err := b.connect(); err != nil {
+				return 0, err
+			}
+			if b.x == nil {
+				return 0, errReplaced
+			}
+		}
+		n, err := b.r.Read(p[:min(int64(len(p)), b.end-b.at)])
+		if n > 0 {
+			b.at += int64(n)
+			b.fails.tries = 0
+			return n, nil // the error, if any, comes again
+		}
+		if err == nil {
+			continue
+		}
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		err = fmt.Errorf("broken at byte %d: %w", b.at, &answer{text: innermost(b.x.cause(err)).Error(), err: err})
+		b.hangUp()
+		if b.ctx.Err() != nil {
+			return 0, b.ctx.Err()
+		}
+		again, ctxErr := b.fails.pause(b.ctx)
+		if ctxErr != nil {
+			return 0, ctxErr
+		}
+		if !again {
+			return 0, b.fails.gaveUp(err)
+		}
+	}
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error {
+	b.s.places.wake(b)
+	b.hangUp()
+	if b.err == nil {
+		b.err = failed("read", b.name, fs.ErrClosed)
+	}
+	return nil
+}
