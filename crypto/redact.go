@@ -1,0 +1,73 @@
+package crypto
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Secrets print as these under every verb. Formatter alone covers fmt; String is
+// for callers of that method, LogValue and MarshalJSON for slog and JSON. There
+// is no MarshalText and no MarshalBinary: other encoders (msgpack) would take
+// them for the value and store a placeholder in place of a key.
+const (
+	hiddenKey      = "crypto.Key(secret)"
+	hiddenFileKey  = "crypto.FileKey(secret)"
+	hiddenIdentity = "crypto.Identity(secret)"
+	hiddenToken    = "crypto.Token(secret)"
+	hiddenBody     = "crypto.Body(secret)"
+)
+
+// Format implements [fmt.Formatter] and prints a placeholder.
+func (Key) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenKey) }
+
+// String returns a placeholder.
+func (Key) String() string { return hiddenKey }
+
+// LogValue implements [slog.LogValuer] with a placeholder.
+func (Key) LogValue() slog.Value { return slog.StringValue(hiddenKey) }
+
+// MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
+func (Key) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenKey + `"`), nil }
+
+// Format implements [fmt.Formatter] and prints a placeholder.
+func (FileKey) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenFileKey) }
+
+// String returns a placeholder.
+func (FileKey) String() string { return hiddenFileKey }
+
+// LogValue implements [slog.LogValuer] with a placeholder.
+func (FileKey) LogValue() slog.Value { return slog.StringValue(hiddenFileKey) }
+
+// MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
+func (FileKey) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenFileKey + `"`), nil }
+
+// Format implements [fmt.Formatter] and prints a placeholder.
+func (*Identity) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenIdentity) }
+
+// String returns a placeholder; [Identity.Export] returns the secret.
+func (*Identity) String() string { return hiddenIdentity }
+
+// LogValue implements [slog.LogValuer] with a placeholder.
+func (*Identity) LogValue() slog.Value { return slog.StringValue(hiddenIdentity) }
+
+// MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
+func (*Identity) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenIdentity + `"`), nil }
+
+// Format implements [fmt.Formatter] and prints a placeholder.
+func (Token) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenToken) }
+
+// String returns a placeholder; [Token.Export] returns the secret.
+func (Token) String() string { return hiddenToken }
+
+// LogValue implements [slog.LogValuer] with a placeholder.
+func (Token) LogValue() slog.Value { return slog.StringValue(hiddenToken) }
+
+// MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
+func (Token) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenToken + `"`), nil }
+
+// Format implements [fmt.Formatter] and prints a placeholder: a writer holds its
+// key and up to a chunk of plaintext.
+func (*BodyWriter) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenBody) }
+
+func (*bodyReader) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenBody) }
