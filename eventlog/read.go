@@ -1,0 +1,227 @@
+package eventlog
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"sync"
+	"time"
+)
+
+const (
+	// maxWindow is how many entries are read at once.
+	maxWindow = 32
+	// readAhead is how much of an entry is read ahead of its turn, so that a
+	// window never holds more than 8 MiB and one entry.
+	readAhead = 256 << 10
+)
+
+func hashOf(data []byte) Hash { return sha256.Sum256(data) }
+
+// Read yields the entries after the head in order, up to the first position that
+// is free, and moves the head to each just before it is yielded. It verifies the
+// chain, the position, the log's ID and, with keys, the seal. After it yields an
+// error it stops, and the head is at the last good entry.
+//
+// Entries are read ahead in parallel, up to 32 of them or 8 MiB and one entry.
+// The first time Read reaches the end after a Seek, it lists what is after it: an
+// entry that is missing with others after it is a [CorruptError], not an end. And
+// it looks at the entry of the Seek again: if that was trimmed away, the error is
+// ErrTrimmed, and what Read yielded since the Seek must not be relied on.
+//
+// Errors: [ErrTrimmed] (load the newest snapshot), [ErrRolledBack],
+// [CorruptError], and the store's.
+func (l *Log) Read(ctx context.Context) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for size := 1; ; size = min(2*size, maxWindow) {
+			w, err := l.readWindow(ctx, size)
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			for i := range w.objects {
+				e, err := l.accept(ctx, w, i)
+				if err != nil {
+					yield(Entry{}, err)
+					return
+				}
+				l.advance(e.Head)
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if !w.end {
+				continue
+			}
+			if more, err := l.reachEnd(ctx, w); err != nil {
+				yield(Entry{}, err)
+				return
+			} else if !more {
+				return
+			}
+		}
+	}
+}
+
+// window is a run of entry objects read together.
+type window struct {
+	base    Head      // the head before the first
+	objects []object  // those there, in order, without a gap
+	end     bool      // the position after them was free
+	gap     bool      // but one further on was not
+	start   time.Time // when the reading began
+}
+
+// object is what was read of an entry.
+type object struct {
+	data []byte // at most readAhead+1 bytes
+	err  error
+}
+
+// readWindow reads up to size entries after the head.
+func (l *Log) readWindow(ctx context.Context, size int) (window, error) {
+	at := l.standing()
+	w := window{base: at.head, start: l.now()}
+	if err := checkSeen(at, at.head); err != nil {
+		return w, err
+	}
+	size = int(min(Position(size), MaxPosition-at.head.Pos))
+	if size == 0 {
+		w.end = true
+		return w, nil
+	}
+	objects := make([]object, size)
+	fetch := func(i int) {
+		o := &objects[i]
+		o.data, o.err = l.read(ctx, l.entryName(at.head.Pos+1+Position(i)), 0, readAhead+1)
+	}
+	var wg sync.WaitGroup
+	for i := 1; i < size; i++ {
+		wg.Go(func() { fetch(i) })
+	}
+	fetch(0)
+	wg.Wait()
+	for i, o := range objects {
+		if o.err == nil && !w.end {
+			w.objects = objects[:i+1]
+			continue
+		}
+		if o.err == nil {
+			w.gap = true
+		} else if errors.Is(o.err, fs.ErrNotExist) {
+			w.end = true
+		} else if !w.end {
+			// Hand out what came before; the next window begins here.
+			if i == 0 {
+				return w, o.err
+			}
+			break
+		}
+	}
+	if at.settled && !l.fresh(at, l.now()) {
+		return w, l.vouch(ctx, at.head)
+	}
+	return w, nil
+}
+
+// accept checks and opens the i-th object of a window against the head.
+func (l *Log) accept(ctx context.Context, w window, i int) (Entry, error) {
+	at := l.standing()
+	pos := at.head.Pos + 1
+	data := w.objects[i].data
+	if len(data) > readAhead {
+		rest, err := l.read(ctx, l.entryName(pos), len(data), MaxEntry+1-len(data))
+		if err != nil {
+			return Entry{}, l.explain(ctx, at, err)
+		}
+		data = append(data, rest...)
+	}
+	w.objects[i].data = nil // the entry owns it now
+	e, err := l.sealer.decode(at.head, data)
+	if err != nil {
+		return Entry{}, l.explain(ctx, at, l.corrupt("read", pos, err))
+	}
+	if err := checkSeen(at, e.Head); err != nil {
+		return Entry{}, err
+	}
+	return e, nil
+}
+
+// explain returns err, or ErrTrimmed if that is the reason for it: where the log
+// is being trimmed and written into the trimmed past, anything may be read.
+func (l *Log) explain(ctx context.Context, at standing, err error) error {
+	if l.fresh(at, l.now()) {
+		return err
+	}
+	if v := l.vouch(ctx, at.head); errors.Is(v, ErrTrimmed) {
+		return v
+	}
+	return err
+}
+
+// reachEnd is called when the position after the head was free. It reports
+// whether there is more to read all the same.
+func (l *Log) reachEnd(ctx context.Context, w window) (more bool, err error) {
+	at := l.standing()
+	if !at.settled || w.gap {
+		if more, err := l.checkGap(ctx, at); more || err != nil {
+			return more, err
+		}
+	}
+	if at.head.Pos < at.seen.Pos {
+		return false, fmt.Errorf("eventlog: log ends at entry %d, before entry %d that was seen: %w",
+			at.head.Pos, at.seen.Pos, ErrRolledBack)
+	}
+	l.settle(w.start)
+	return false, nil
+}
+
+// checkGap tells the end of the log from a gap in it, and from a log that was
+// trimmed while it was read: nothing is listed after the head, and the entry at
+// which the reading began is there still.
+func (l *Log) checkGap(ctx context.Context, at standing) (more bool, err error) {
+	from := at.head
+	if !at.settled {
+		from = at.anchor
+	}
+	var later Position
+	var listErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { later, listErr = l.nextListed(ctx, at.head.Pos) })
+	err = l.vouch(ctx, from)
+	wg.Wait()
+	if err = errors.Join(err, listErr); err != nil || later == 0 {
+		return false, err
+	}
+	next := at.head.Pos + 1
+	if there, err := l.exists(ctx, l.entryName(next)); err != nil || there {
+		return there, err // it was created after we looked
+	}
+	if at.head.Pos == 0 {
+		return false, fmt.Errorf("eventlog: %s, the first entry, is gone: %w", l.entryName(next), ErrTrimmed)
+	}
+	if err := l.vouch(ctx, at.head); err != nil {
+		return false, err
+	}
+	return false, l.corrupt("read", next, fmt.Errorf("%w, but entry %d is there", errMissing, later))
+}
+
+// nextListed returns the first position listed after p, or 0.
+func (l *Log) nextListed(ctx context.Context, p Position) (Position, error) {
+	after := ""
+	if p > 0 {
+		after = l.entryName(p)
+	}
+	for info, err := range l.store.List(ctx, l.prefix+entryFolder, after) {
+		if err != nil {
+			return 0, fmt.Errorf("eventlog: list entries: %w", err)
+		}
+		if next, ok := l.parsePosition(entryFolder, info.Name); ok {
+			return next, nil // Check reports other names
+		}
+	}
+	return 0, nil
+}
