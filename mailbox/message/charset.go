@@ -1,0 +1,96 @@
+package message
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/emersion/go-message/charset"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/transform"
+)
+
+// charsetReader returns r converted from a charset to UTF-8. US-ASCII, UTF-8, no
+// charset and unknown ones are read alike: as UTF-8, and octets that are none as
+// Windows-1252, which is what unlabelled text most often is.
+func charsetReader(name string, r io.Reader) io.Reader {
+	if !isUTF8(name) {
+		if cr, err := charset.Reader(cleanCharset(name), r); err == nil {
+			return cr
+		}
+	}
+	return transform.NewReader(r, lenientUTF8{})
+}
+
+// decodeCharset is charsetReader for a short text.
+func decodeCharset(name string, b []byte) string {
+	if isUTF8(name) && utf8.Valid(b) {
+		return string(b)
+	}
+	out, err := io.ReadAll(charsetReader(name, bytes.NewReader(b)))
+	if err != nil {
+		return strings.ToValidUTF8(string(b), "\ufffd")
+	}
+	return string(out)
+}
+
+// cleanCharset removes the language that RFC 2231 section 5 lets follow.
+func cleanCharset(name string) string {
+	name, _, _ = strings.Cut(name, "*")
+	return strings.ToLower(strings.Trim(name, " \t'\""))
+}
+
+func isUTF8(name string) bool {
+	switch cleanCharset(name) {
+	case "", "utf-8", "utf8", "us-ascii", "ascii":
+		return true
+	}
+	return false
+}
+
+// lenientUTF8 is a transformer that leaves UTF-8 as it is and reads every other
+// octet as Windows-1252.
+type lenientUTF8 struct{ transform.NopResetter }
+
+func (lenientUTF8) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	tried := 0 // src is not plain up to here
+	for nSrc < len(src) {
+		// The common case by blocks, copied as they are.
+		if n := min(len(src)-nSrc, len(dst)-nDst, 512); n > utf8.UTFMax && nSrc >= tried {
+			block := src[nSrc : nSrc+n]
+			for i := 0; i < utf8.UTFMax && !endsWhole(block); i++ {
+				block = block[:len(block)-1]
+			}
+			if utf8.Valid(block) {
+				nDst += copy(dst[nDst:], block)
+				nSrc += len(block)
+				continue
+			}
+			tried = nSrc + n
+		}
+		r, size := utf8.DecodeRune(src[nSrc:])
+		if r == utf8.RuneError && size <= 1 {
+			if !atEOF && !utf8.FullRune(src[nSrc:]) {
+				return nDst, nSrc, transform.ErrShortSrc
+			}
+			r, size = charmap.Windows1252.DecodeByte(src[nSrc]), 1
+		}
+		if nDst+utf8.RuneLen(r) > len(dst) {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		nDst += utf8.EncodeRune(dst[nDst:], r)
+		nSrc += size
+	}
+	return nDst, nSrc, nil
+}
+
+// endsWhole reports whether b does not end inside of a rune.
+func endsWhole(b []byte) bool {
+	for i := 1; i <= utf8.UTFMax && i <= len(b); i++ {
+		if c := b[len(b)-i]; utf8.RuneStart(c) {
+			return utf8.FullRune(b[len(b)-i:])
+		}
+	}
+	return true
+}

@@ -1,0 +1,167 @@
+package message
+
+import (
+	"bytes"
+	"encoding/hex"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestEncodeDecode(t *testing.T) {
+	for name, mail := range corpus(t) {
+		m := scanAll(mail)
+		b := m.Encode()
+		got, err := Decode(b)
+		require.NoError(t, err, name)
+		require.Equal(t, m, got, name)
+		// Cut off anywhere, and with something behind, it is an error.
+		for _, n := range []int{0, 1, 2, len(b) / 2, len(b) - 1} {
+			_, err := Decode(b[:n])
+			require.Error(t, err, "%s: %d octets", name, n)
+		}
+		_, err = Decode(append(b, 0xc0))
+		require.Error(t, err, name)
+	}
+}
+
+func TestEncodeSize(t *testing.T) {
+	mail := []byte("Subject: " + strings.Repeat("x", 1500) + "\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nbody\r\n")
+	m := scanAll(mail)
+	assert.Less(t, len(m.Encode())-len(m.Header), 80, "octets of a plain mail besides its header")
+}
+
+// A message in the stored form of version 1, which every later version must read.
+// The .txt file says what each octet means.
+func TestFrozen(t *testing.T) {
+	mail, err := os.ReadFile("testdata/frozen/v1.eml")
+	require.NoError(t, err)
+	want := scanAll(mail)
+	text, err := os.ReadFile("testdata/frozen/v1.txt")
+	require.NoError(t, err)
+	var digits strings.Builder
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		digits.WriteString(strings.TrimSpace(line))
+	}
+	b, err := hex.DecodeString(digits.String())
+	require.NoError(t, err)
+	got, err := Decode(b)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	assert.Equal(t, b, want.Encode())
+	p, ok := got.Section([]int{2, 1})
+	require.True(t, ok)
+	assert.Equal(t, "Lorem", string(mail[p.BodyOffset:p.BodyOffset+p.BodySize]))
+}
+
+// What no scanner makes is not decoded, however well it is encoded.
+func TestDecodeRefuses(t *testing.T) {
+	const mail = "From: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" +
+		"--b\r\n\r\none\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\ntwo\r\n--b--\r\n"
+	leaf := func() *Part { return &Part{Type: "text", Subtype: "plain", Encoding: "7bit"} }
+	changes := map[string]func(m *Message){
+		"size":                func(m *Message) { m.Size++ },
+		"header too short":    func(m *Message) { m.Header = m.Header[1:] },
+		"header not cut":      func(m *Message) { m.HeaderCut = true },
+		"root header":         func(m *Message) { m.Root.Header = m.Header },
+		"root offset":         func(m *Message) { m.Root.HeaderOffset++ },
+		"no type":             func(m *Message) { m.Root.Children[0].Type = "" },
+		"no encoding":         func(m *Message) { m.Root.Children[0].Encoding = "" },
+		"upper case":          func(m *Message) { m.Root.Children[0].Subtype = "Plain" },
+		"parameter name":      func(m *Message) { m.Root.Params[0].Name = "Boundary" },
+		"empty parameter":     func(m *Message) { m.Root.Params[0].Name = "" },
+		"too many parameters": func(m *Message) { m.Root.Params = make([]Param, MaxParams+1) },
+		"lines":               func(m *Message) { m.Root.Children[0].Lines = 4 },
+		"lines of multipart":  func(m *Message) { m.Root.Lines = 1 },
+		"no children":         func(m *Message) { m.Root.Children = nil },
+		"leaf with children":  func(m *Message) { m.Root.Children[0].Children = []*Part{leaf()} },
+		"no message":          func(m *Message) { m.Root.Children[1].Children = nil },
+		"two messages":        func(m *Message) { p := m.Root.Children[1]; p.Children = append(p.Children, p.Children[0]) },
+		"order":               func(m *Message) { c := m.Root.Children; c[0], c[1] = c[1], c[0] },
+		"child before parent": func(m *Message) { m.Root.Children[0].HeaderOffset = 0 },
+		"child too long":      func(m *Message) { m.Root.Children[0].BodySize = m.Size },
+		"child overflows":     func(m *Message) { m.Root.Children[0].HeaderSize = 1<<63 - 1 },
+		"child header":        func(m *Message) { m.Root.Children[0].Header = []byte("x") },
+		"enclosed header":     func(m *Message) { m.Root.Children[1].Children[0].Header = []byte("x") },
+		"enclosed too short":  func(m *Message) { m.Root.Children[1].Children[0].BodySize-- },
+		"too deep": func(m *Message) {
+			p := m.Root.Children[1]
+			p.Type, p.Subtype, p.Lines = "multipart", "mixed", 0
+			p.Children = []*Part{leaf()}
+			for range MaxDepth {
+				p = p.Children[0]
+				p.Type, p.HeaderOffset, p.BodyOffset = "multipart", m.Size-9, m.Size-9
+				p.Children = []*Part{leaf()}
+			}
+		},
+		"too many parts": func(m *Message) {
+			for range MaxParts {
+				p := leaf()
+				p.HeaderOffset, p.BodyOffset = m.Size, m.Size
+				m.Root.Children = append(m.Root.Children, p)
+			}
+		},
+	}
+	_, err := Decode(scanAll([]byte(mail)).Encode())
+	require.NoError(t, err)
+	for name, change := range changes {
+		m := scanAll([]byte(mail))
+		change(m)
+		_, err := Decode(m.Encode())
+		assert.Error(t, err, name)
+	}
+}
+
+// Every value has one encoding: numbers and lengths in more octets than they need
+// are refused.
+func TestDecodeCanonical(t *testing.T) {
+	b := scanAll(nil).Encode()
+	_, err := Decode(b)
+	require.NoError(t, err)
+	require.Equal(t, []byte{0x95, version, 0}, b[:3])
+	for name, head := range map[string][]byte{
+		"array of 5 in 3 octets": {0xdc, 0, 5, version, 0},
+		"version in 2 octets":    {0x95, 0xcc, version, 0},
+		"size in 9 octets":       {0x95, version, 0xcf, 0, 0, 0, 0, 0, 0, 0, 0},
+		"signed size":            {0x95, version, 0xd0, 0},
+		"size as a float":        {0x95, version, 0xca, 0, 0, 0, 0},
+		"negative size":          {0x95, version, 0xff},
+		"another version":        {0x95, version + 1, 0},
+		"no array":               {0xc0},
+		"a map":                  {0x85, version, 0},
+		"longest array":          {0xdd, 0xff, 0xff, 0xff, 0xff},
+		"longest string":         {0x95, version, 0, 0xc6, 0xff, 0xff, 0xff, 0xff},
+	} {
+		_, err := Decode(append(head, b[3:]...))
+		assert.Error(t, err, name)
+	}
+	i := bytes.Index(b, []byte("\xa4text"))
+	require.Positive(t, i)
+	for _, length := range []string{"\xd9\x04", "\xc4\x04", "\xda\x00\x04"} {
+		_, err := Decode([]byte(string(b[:i]) + length + string(b[i+1:])))
+		assert.Error(t, err, "%x", length)
+	}
+}
+
+func FuzzStored(f *testing.F) {
+	for _, mail := range corpus(f) {
+		if m := scanAll(mail); m.Size < 8<<10 {
+			f.Add(m.Encode())
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Decode(b)
+		if err != nil {
+			return
+		}
+		require.Equal(t, b, m.Encode())
+		for _, p := range m.Root.Children {
+			require.LessOrEqual(t, p.end(), m.Size)
+		}
+		_, _ = m.Section([]int{1, 1, 1})
+	})
+}
