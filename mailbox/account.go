@@ -1,0 +1,342 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/message"
+)
+
+// account is what all handles of one account in a process share: its keys, its
+// place in the log, its newest state and who waits for changes. It is loaded
+// when the first handle is opened and dropped, with its keys, when the last is
+// closed.
+type account struct {
+	store     *Store
+	id        eventlog.ID
+	prefix    string
+	identity  *crypto.Identity
+	recipient *crypto.Recipient
+	log       *eventlog.Log
+	committer *eventlog.Committer[*state]
+	snapshots snapshotter
+
+	made      time.Time    // with the monotonic clock, which nobody sets
+	lastFresh atomic.Int64 // when the last look at the log began, in nanoseconds after made
+
+	mu       sync.Mutex // protects what follows
+	shut     bool       // no call begins any more
+	users    int        // calls under way, and whoever closes the account
+	watches  map[*Watch]struct{}
+	recents  map[MailboxID]UID // below: shown to a session of this process
+	snapHead eventlog.Head     // of the newest snapshot known
+}
+
+// defaultFreshness is how old the newest state may be before a session's question
+// makes the process look whether another process has written.
+const defaultFreshness = 200 * time.Millisecond
+
+// maxMeta bounds one message's encoded metadata, in bytes.
+const maxMeta = 512 << 10
+
+func accountPrefix(id eventlog.ID) string { return "acct/" + id.String() + "/" }
+
+func bodyName(prefix string, id eventlog.ObjectID) string {
+	return fmt.Sprintf("%sbody/%x", prefix, id[:])
+}
+
+func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity) (*account, error) {
+	a := &account{
+		store: s, id: id, prefix: accountPrefix(id), identity: identity, recipient: identity.Recipient(),
+		watches: map[*Watch]struct{}{}, recents: s.recentsOf(id), made: time.Now(),
+	}
+	a.snapshots.account = a
+	log, err := eventlog.New(eventlog.Config{
+		Store: s.blobs, Prefix: a.prefix, ID: id, Keys: &eventlog.Keys{Identity: identity},
+		Grace: s.opts.Grace, Seen: s.seenHead(id), Now: s.opts.Now, Logger: s.opts.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.log = log
+	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state](model{a}), eventlog.CommitterOptions[*state]{
+		OnChange: a.changed,
+	})
+	return a, nil
+}
+
+// open reads the account's state.
+func (a *account) open(ctx context.Context) error {
+	if err := a.committer.Open(ctx); err != nil {
+		return err
+	}
+	s, head := a.committer.State()
+	if s.nextMailbox == 0 {
+		return fmt.Errorf("mailbox: %slog: the first entry is missing: %w", a.prefix, eventlog.ErrCorrupt)
+	}
+	a.store.saw(a.id, head)
+	a.lastFresh.Store(int64(time.Since(a.made)))
+	a.snapshots.looked.Store(a.store.opts.Now().UnixNano())
+	return nil
+}
+
+// enter lets a call use the account; leave ends it. It fails with ErrClosed once
+// the account is being closed.
+func (a *account) enter() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.shut {
+		return ErrClosed
+	}
+	a.users++
+	return nil
+}
+
+// leave ends what enter or shutOut began. After shutOut the last to leave lets go
+// of the keys: until then the calls under way need them.
+func (a *account) leave() {
+	a.mu.Lock()
+	a.users--
+	last := a.shut && a.users == 0
+	a.mu.Unlock()
+	if last {
+		a.store.forget(a)
+		a.identity.Wipe()
+	}
+}
+
+// shutOut makes calls fail from now on and wakes who waits, so that they notice.
+// It is called once, and counts as entered.
+func (a *account) shutOut() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.shut = true
+	a.users++
+	for w := range a.watches {
+		w.signal()
+	}
+}
+
+// close lets go of the account, at once or when the last call on it has ended.
+func (a *account) close() {
+	a.shutOut()
+	a.snapshots.stop()
+	a.leave()
+}
+
+func (a *account) state() *state {
+	s, _ := a.committer.State()
+	return s
+}
+
+// changed is called after every entry: it wakes those who wait.
+func (a *account) changed(_ *state, h eventlog.Head) {
+	a.store.saw(a.id, h)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for w := range a.watches {
+		w.signal()
+	}
+}
+
+// freshen looks whether another process has written, unless somebody just did.
+func (a *account) freshen(ctx context.Context) error {
+	if time.Since(a.made)-time.Duration(a.lastFresh.Load()) < a.store.freshness {
+		return nil
+	}
+	return a.catchUp(ctx)
+}
+
+// catchUp reads what other processes, and deliveries in this one, have written.
+func (a *account) catchUp(ctx context.Context) error {
+	began := time.Since(a.made)
+	_, err := a.committer.CatchUp(ctx)
+	if err == nil {
+		a.lastFresh.Store(int64(began))
+		a.snapshots.consider()
+	}
+	return err
+}
+
+// page returns a page, from the state, the cache or the store.
+func (a *account) page(ctx context.Context, r *pageRef) (*page, error) {
+	if r.page != nil {
+		return r.page, nil
+	}
+	k := cacheKey{account: a.id, object: r.id}
+	if p, ok := a.store.cache.get(k).(*page); ok {
+		return p, nil
+	}
+	b, err := a.log.GetObject(ctx, objectPage, r.id)
+	if err != nil {
+		return nil, err
+	}
+	p, err := decodePage(b)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectPage, r.id[:], eventlog.ErrCorrupt, err)
+	}
+	if p.len() != r.count || p.uids[0] != r.first || p.uids[p.len()-1] != r.last {
+		return nil, fmt.Errorf("mailbox: %s%s/%x: not the page that was named: %w", a.prefix, objectPage, r.id[:], eventlog.ErrCorrupt)
+	}
+	a.store.cache.put(k, p, p.memory())
+	return p, nil
+}
+
+// Kinds of sealed objects.
+const (
+	objectPage = "page"
+	objectMeta = "meta"
+)
+
+// metas returns the encoded metadata of all messages of a source.
+func (a *account) metas(ctx context.Context, src metaSource) ([][]byte, error) {
+	k := cacheKey{account: a.id, object: src.segment, position: src.entry}
+	if m, ok := a.store.cache.get(k).([][]byte); ok {
+		return m, nil
+	}
+	var metas [][]byte
+	var err error
+	if src.entry != 0 {
+		metas, err = a.entryMetas(ctx, src.entry)
+	} else {
+		var b []byte
+		if b, err = a.log.GetObject(ctx, objectMeta, src.segment); err != nil {
+			return nil, err
+		}
+		if metas, err = decodeSegment(b); err != nil {
+			err = fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectMeta, src.segment[:], eventlog.ErrCorrupt, err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	size := int64(0)
+	for _, m := range metas {
+		size += int64(len(m)) + 24
+	}
+	a.store.cache.put(k, metas, size)
+	return metas, nil
+}
+
+// entryMetas collects the metadata of the messages that a log entry added, in
+// the order in which apply counts them.
+func (a *account) entryMetas(ctx context.Context, at ModSeq) ([][]byte, error) {
+	entry, err := a.log.ReadEntry(ctx, eventlog.Position(at))
+	if err != nil {
+		return nil, err
+	}
+	var metas [][]byte
+	for _, rec := range entry.Records {
+		e, err := decodeEvent(rec)
+		if err != nil {
+			if entry.Kind == eventlog.Delivered {
+				continue // apply skipped it
+			}
+			return nil, err
+		}
+		metas = appendMetas(metas, e)
+	}
+	return metas, nil
+}
+
+func appendMetas(metas [][]byte, e event) [][]byte {
+	var added []newMessage
+	switch e := e.(type) {
+	case *addMessages:
+		added = e.Messages
+	case *deliver:
+		if e.check() == nil {
+			added = e.Messages
+		}
+	case *many:
+		for _, e := range e.events {
+			metas = appendMetas(metas, e)
+		}
+	}
+	for _, m := range added {
+		metas = append(metas, m.Meta)
+	}
+	return metas
+}
+
+// meta returns a message's metadata.
+func (a *account) meta(ctx context.Context, src metaSource, slot uint32) (*message.Message, error) {
+	metas, err := a.metas(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	return a.decodeMeta(metas, slot)
+}
+
+func (a *account) decodeMeta(metas [][]byte, slot uint32) (*message.Message, error) {
+	if int64(slot) >= int64(len(metas)) {
+		return nil, fmt.Errorf("mailbox: %s: metadata %d is not in its source: %w", a.prefix, slot, eventlog.ErrCorrupt)
+	}
+	m, err := message.Decode(metas[slot])
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s: metadata %d: %w: %w", a.prefix, slot, eventlog.ErrCorrupt, err)
+	}
+	return m, nil
+}
+
+// openBody returns plaintext of a message with one read of the store.
+func (a *account) openBody(ctx context.Context, b bodyRef, size, off, n int64) (io.ReadCloser, error) {
+	return openBody(ctx, a.store.blobs, bodyName(a.prefix, b.id), b.key, size, off, n)
+}
+
+func openBody(ctx context.Context, blobs blob.Store, name string, key crypto.BodyKey, size, off, n int64) (io.ReadCloser, error) {
+	srcOff, srcLen := key.Span(size, off, n)
+	if srcLen == 0 {
+		return io.NopCloser(eofReader{}), nil
+	}
+	src, err := blobs.Open(ctx, name, srcOff, srcLen)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: read body: %w", err)
+	}
+	r, err := key.NewReader(src, size, off, n)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("mailbox: %s: %w", name, err), src.Close())
+	}
+	return &bodyReader{r: r, src: src, name: name}, nil
+}
+
+type eofReader struct{}
+
+func (eofReader) Read([]byte) (int, error) { return 0, io.EOF }
+
+// bodyReader names the object in the errors of a body.
+type bodyReader struct {
+	r    io.Reader
+	src  io.Closer
+	name string
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case errors.Is(err, crypto.ErrDecrypt) || errors.Is(err, io.ErrUnexpectedEOF):
+		return n, fmt.Errorf("mailbox: %s: %w: %w", b.name, eventlog.ErrCorrupt, err)
+	}
+	return n, fmt.Errorf("mailbox: %s: %w", b.name, err)
+}
+
+func (b *bodyReader) Close() error { return b.src.Close() }
+
+// sawSnapshot notes the newest snapshot.
+func (a *account) sawSnapshot(h eventlog.Head) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if h.Pos > a.snapHead.Pos {
+		a.snapHead = h
+	}
+}

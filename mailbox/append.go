@@ -1,0 +1,174 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/message"
+)
+
+// Bounds of a message's size in bytes.
+const (
+	DefaultMaxMessage = 100 << 20
+	maxMessage        = 1<<32 - 1 // what IMAP can say (RFC 9051 section 9, number)
+)
+
+// AppendOptions say what a message comes with.
+type AppendOptions struct {
+	Flags []string
+	Date  time.Time // INTERNALDATE, in the years 1 to 9999, kept in whole seconds; the zero time is now
+}
+
+// Appended says where a message is.
+type Appended struct {
+	UIDValidity uint32
+	UID         UID
+}
+
+// Append puts a message into a mailbox. It reads r once to its end, in memory
+// that does not depend on the message's size, and keeps exactly these bytes; when
+// it returns nil they are durable and in the mailbox. It fails with
+// [ErrNoMailbox] (before r is read), [ErrBadFlag], [ErrTooManyKeywords] or
+// [ErrTooLarge], or with r's error, and then nothing was added.
+//
+// After an error that matches [eventlog.ErrUnknownOutcome], or a cancelled
+// context, the message may have been added.
+func (h *Account) Append(ctx context.Context, mailbox string, r io.Reader, o AppendOptions) (Appended, error) {
+	mailbox, err := CanonicalName(mailbox)
+	if err != nil {
+		return Appended{}, err
+	}
+	if o.Flags, err = checkFlags(o.Flags); err != nil {
+		return Appended{}, err
+	}
+	a, err := h.use()
+	if err != nil {
+		return Appended{}, err
+	}
+	defer a.leave()
+	if a.state().byName(mailbox) == nil {
+		// Another process may have made it: only a refusal is worth the look.
+		if err := a.catchUp(ctx); err != nil {
+			return Appended{}, err
+		}
+		if a.state().byName(mailbox) == nil {
+			return Appended{}, ErrNoMailbox
+		}
+	}
+	now := a.store.opts.Now()
+	if o.Date.IsZero() {
+		o.Date = now
+	}
+	if !goodDate(o.Date.Unix()) {
+		return Appended{}, fmt.Errorf("mailbox: append: date %v is not in the years 1 to 9999", o.Date)
+	}
+	staged, err := a.store.stage(ctx, a.prefix, a.recipient, r)
+	if err != nil {
+		return Appended{}, err
+	}
+	staged.Date, staged.Flags = o.Date.Unix(), o.Flags
+	var done Appended
+	refused := true
+	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+		refused = true
+		m := s.byName(mailbox)
+		if m == nil {
+			return nil, ErrNoMailbox
+		}
+		if _, _, err := m.bits(o.Flags); err != nil {
+			return nil, err
+		}
+		if m.uidNext == maxMessage {
+			return nil, ErrUIDsUsedUp
+		}
+		refused = false
+		done = Appended{UIDValidity: m.uidValidity, UID: m.uidNext}
+		return &addMessages{Mailbox: m.id, Time: now.Unix(), Messages: []newMessage{staged}}, nil
+	})
+	if err != nil {
+		if refused {
+			a.store.unstage(ctx, a.prefix, staged)
+		}
+		return Appended{}, err
+	}
+	return done, nil
+}
+
+// stage stores a body, encrypted to its recipient, and finds what is kept about
+// it, in one pass.
+func (s *Store) stage(ctx context.Context, prefix string, to *crypto.Recipient, r io.Reader) (newMessage, error) {
+	var id eventlog.ObjectID
+	rand.Read(id[:])
+	body := &bodyStream{src: r, scan: message.NewScanner(), max: s.opts.MaxMessage}
+	w, err := crypto.NewBodyWriter(&body.sealed, to)
+	if err != nil {
+		return newMessage{}, fmt.Errorf("mailbox: new body: %w", err)
+	}
+	body.seal = w
+	if err := s.blobs.Create(ctx, bodyName(prefix, id), body); err != nil {
+		return newMessage{}, fmt.Errorf("mailbox: store body: %w", err)
+	}
+	meta := body.scan.Close()
+	return newMessage{
+		Body: bodyRef{id, w.Key()}, Size: uint32(meta.Size), Meta: meta.Encode(),
+	}, nil
+}
+
+// unstage removes a body that nothing points to. If that fails the object stays
+// behind as garbage.
+func (s *Store) unstage(ctx context.Context, prefix string, m newMessage) {
+	name := bodyName(prefix, m.Body.id)
+	if err := s.blobs.Delete(context.WithoutCancel(ctx), name); err != nil {
+		s.logger.Warn("body of a refused message stays behind", "object", name, "error", err)
+	}
+}
+
+// bodyStream reads a message and yields it encrypted, scanning it on the way. It
+// holds one chunk of 64 KiB of either.
+type bodyStream struct {
+	src    io.Reader
+	scan   *message.Scanner
+	seal   *crypto.BodyWriter
+	sealed bytes.Buffer
+	read   int64
+	max    int64
+	plain  []byte
+	done   bool
+}
+
+func (b *bodyStream) Read(p []byte) (int, error) {
+	for b.sealed.Len() == 0 {
+		if b.done {
+			return 0, io.EOF
+		}
+		if err := b.fill(); err != nil {
+			return 0, err
+		}
+	}
+	return b.sealed.Read(p)
+}
+
+func (b *bodyStream) fill() error {
+	if b.plain == nil {
+		b.plain = make([]byte, 32<<10)
+	}
+	n, err := b.src.Read(b.plain)
+	if b.read += int64(n); b.read > b.max {
+		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, b.max)
+	}
+	b.scan.Write(b.plain[:n])
+	if _, err := b.seal.Write(b.plain[:n]); err != nil {
+		return err
+	}
+	if err == io.EOF {
+		b.done = true
+		return b.seal.Close()
+	}
+	return err
+}

@@ -1,0 +1,230 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// StoreOptions say how [View.Store] is meant.
+type StoreOptions struct {
+	// Silent keeps Sync from echoing the change to this view (FLAGS.SILENT).
+	Silent bool
+	// UnchangedSince, if set, leaves messages alone whose MODSEQ is greater
+	// (RFC 7162 section 3.1.3). It is decided on the very state that the change
+	// commits on.
+	UnchangedSince *ModSeq
+}
+
+// Store changes flags of messages, all in one log entry, and returns the UIDs of
+// those that failed UnchangedSince. Messages that are gone are left out. The view
+// itself is told by the next [View.Sync]. It fails with [ErrReadOnly],
+// [ErrBadFlag], [ErrTooManyKeywords] or, if the mailbox was deleted,
+// [ErrNoMailbox].
+func (v *View) Store(ctx context.Context, set Set, op FlagOp, flags []string, o StoreOptions) (modified []UID, err error) {
+	if v.readOnly {
+		return nil, ErrReadOnly
+	}
+	if flags, err = checkFlags(flags); err != nil {
+		return nil, err
+	}
+	if op < FlagsSet || op > FlagsRemove {
+		return nil, fmt.Errorf("%w: %v", ErrBadFlag, op)
+	}
+	a, err := v.use()
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	t := v.picture()
+	uids, err := t.resolve(ctx, a, set)
+	if err != nil || len(uids) == 0 {
+		return nil, err
+	}
+	var d flagDecision
+	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (_ event, err error) {
+		m := s.byID(t.box.id)
+		if m == nil {
+			return nil, ErrNoMailbox
+		}
+		if d, err = a.decideFlags(ctx, m, uids, op, flags, o.UnchangedSince); err != nil || len(d.changed) == 0 {
+			return nil, err
+		}
+		return &flagMessages{Mailbox: m.id, UIDs: d.changed, Op: op, Flags: flags}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if o.Silent {
+		v.hush(silentChange{d.asked, op, flags})
+	}
+	return d.modified, nil
+}
+
+// flagDecision says of messages that are there which of them a Store changes.
+type flagDecision struct {
+	asked    uidSet // all but those in modified
+	changed  uidSet // those of asked that have other flags now
+	modified []UID  // changed by somebody since
+}
+
+// decideFlags finds the messages whose flags the operation changes, and those
+// that were changed since.
+func (a *account) decideFlags(ctx context.Context, m *Mailbox, uids uidSet, op FlagOp, flags []string, since *ModSeq) (d flagDecision, err error) {
+	bits := m.knownBits(flags)
+	if op != FlagsRemove {
+		if bits, _, err = m.bits(flags); err != nil {
+			return d, err
+		}
+	}
+	for h, err := range walk(ctx, a, m, nil, uids) {
+		if err != nil {
+			return d, err
+		}
+		uid, was := h.page.uids[h.i], h.page.flags[h.i]
+		if since != nil && h.page.modseqs[h.i] > *since {
+			d.modified = append(d.modified, uid)
+			continue
+		}
+		d.asked.add(uid)
+		if op.apply(was, bits) != was {
+			d.changed.add(uid)
+		}
+	}
+	return d, nil
+}
+
+// Copied is what [View.Copy] and [View.Move] did. Source and Dest are parallel
+// and ascending; both are empty if no message was there.
+type Copied struct {
+	UIDValidity  uint32 // of the destination
+	Source, Dest []UID
+}
+
+// Copy puts messages into another mailbox of the account, all in one log entry
+// and whatever their size: the copies point to the same bytes. It fails with
+// [ErrNoMailbox] if there is no mailbox dest, and with [ErrTooManyKeywords] if
+// that cannot take the messages' keywords.
+func (v *View) Copy(ctx context.Context, set Set, dest string) (Copied, error) {
+	return v.copy(ctx, set, dest, false)
+}
+
+// Move is Copy and the removal of the originals in one step (RFC 6851), in the
+// same log entry. It fails as Copy does, and with [ErrReadOnly].
+func (v *View) Move(ctx context.Context, set Set, dest string) (Copied, error) {
+	if v.readOnly {
+		return Copied{}, ErrReadOnly
+	}
+	return v.copy(ctx, set, dest, true)
+}
+
+func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done Copied, err error) {
+	if dest, err = CanonicalName(dest); err != nil {
+		return Copied{}, err
+	}
+	a, err := v.use()
+	if err != nil {
+		return Copied{}, err
+	}
+	defer a.leave()
+	t := v.picture()
+	uids, err := t.resolve(ctx, a, set)
+	if err != nil {
+		return Copied{}, err
+	}
+	now := a.store.opts.Now().Unix()
+	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (_ event, err error) {
+		from, to := s.byID(t.box.id), s.byName(dest)
+		if from == nil || to == nil {
+			return nil, ErrNoMailbox
+		}
+		var there uidSet
+		if there, done, err = a.decideCopy(ctx, from, to, uids); err != nil || len(there) == 0 {
+			return nil, err
+		}
+		return &copyMessages{From: from.id, To: to.id, UIDs: there, Move: move, Time: now}, nil
+	})
+	if err != nil {
+		return Copied{}, err
+	}
+	return done, nil
+}
+
+func (a *account) decideCopy(ctx context.Context, from, to *Mailbox, uids uidSet) (there uidSet, done Copied, err error) {
+	defined := *to
+	known := map[flagBits]bool{}
+	done.UIDValidity = to.uidValidity
+	next := to.uidNext
+	for h, err := range walk(ctx, a, from, nil, uids) {
+		if err != nil {
+			return nil, Copied{}, err
+		}
+		if next+1 < next {
+			return nil, Copied{}, ErrUIDsUsedUp
+		}
+		if bits := h.page.flags[h.i]; !known[bits] {
+			known[bits] = true
+			if _, defined.keywords, err = defined.bits(bits.names(from.keywords)); err != nil {
+				return nil, Copied{}, err
+			}
+		}
+		there.add(h.page.uids[h.i])
+		done.Source = append(done.Source, h.page.uids[h.i])
+		done.Dest = append(done.Dest, next)
+		next++
+	}
+	return there, done, nil
+}
+
+// Expunge removes the messages that have \Deleted and, if within is not nil, are
+// in that set, all in one log entry, and returns their UIDs. The view itself is
+// told by the next [View.Sync]. It fails with [ErrReadOnly] or, if the mailbox
+// was deleted, [ErrNoMailbox].
+func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error) {
+	if v.readOnly {
+		return nil, ErrReadOnly
+	}
+	a, err := v.use()
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	t := v.picture()
+	uids := uidSet{{1, math.MaxUint32}}
+	if within != nil {
+		if uids, err = t.resolve(ctx, a, *within); err != nil {
+			return nil, err
+		}
+	}
+	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+		m := s.byID(t.box.id)
+		if m == nil {
+			return nil, ErrNoMailbox
+		}
+		var set uidSet
+		gone = nil
+		for _, r := range m.pages {
+			if r.deleted == 0 || !uids.touches(r.first, r.last) {
+				continue
+			}
+			p, err := a.page(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			for i, f := range p.flags {
+				if u := p.uids[i]; f&bitDeleted != 0 && uids.has(u) {
+					set.add(u)
+					gone = append(gone, u)
+				}
+			}
+		}
+		if len(set) == 0 {
+			return nil, nil
+		}
+		return &expungeMessages{Mailbox: m.id, UIDs: set}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return gone, nil
+}

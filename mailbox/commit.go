@@ -1,0 +1,85 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// commit decides an event on the newest state and appends it. decide may run
+// several times and returns nil where there is nothing to do. On return the
+// account's state is at the committed position or later. A refusal, and that
+// there is nothing to do, is decided on a state that is newer than the call.
+//
+// When it returns, decide does not run any more, not even for a caller whose ctx
+// ended while its record was under way: what decide noted is then of its last run,
+// and if that wrote nothing, nothing was or will be written.
+func (a *account) commit(ctx context.Context, decide decideFunc) error {
+	for {
+		d := decision{account: a, decide: decide}
+		_, err := a.committer.Commit(ctx, d.run)
+		if d.end() {
+			// Also if the outcome is unknown: a wake too many costs a look.
+			a.store.wake(a.id)
+			a.snapshots.consider()
+			return err
+		}
+		if err != nil && !errors.Is(err, d.refusal) {
+			return err // nobody decided this: the store, or ctx
+		}
+		// Another process may have written what makes the difference.
+		moved, behind := a.committer.CatchUp(ctx)
+		if behind != nil {
+			return behind // a refusal on a state that may be old is none
+		}
+		if !moved {
+			return err
+		}
+	}
+}
+
+// decideFunc decides an event on a state; nil where there is nothing to do.
+type decideFunc func(ctx context.Context, s *state, at ModSeq) (event, error)
+
+// decision runs a decideFunc for one call of Commit. The leader of the batch runs
+// it, in another goroutine than the caller's, and a caller whose ctx ends does not
+// wait for the leader.
+type decision struct {
+	account *account
+	decide  decideFunc
+
+	mu      sync.Mutex // held while decide runs; protects what follows
+	over    bool
+	wrote   bool  // the last run returned an event
+	refusal error // what the last run returned
+}
+
+var errDecided = errors.New("caller is gone")
+
+func (d *decision) run(ctx context.Context, s *state, at eventlog.Position) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return nil, errDecided
+	}
+	e, err := d.decide(ctx, s, ModSeq(at))
+	d.wrote, d.refusal = err == nil && e != nil, err
+	if !d.wrote {
+		return nil, err
+	}
+	if shown := d.account.shown(s); len(shown) > 0 {
+		e = newMany(append(shown, e)...)
+	}
+	return encodeEvent(e), nil
+}
+
+// end waits for a run under way, prevents others, and reports whether the last
+// one wrote.
+func (d *decision) end() (wrote bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.over = true
+	return d.wrote
+}

@@ -1,0 +1,79 @@
+package mailbox
+
+import (
+	"context"
+	"math"
+)
+
+// cursor walks the rows of a mailbox page by page.
+type cursor struct {
+	pages []*pageRef
+	k, i  int
+	page  *page
+}
+
+func (c *cursor) done() bool { return c.k == len(c.pages) }
+
+// load makes the cursor's page ready.
+func (c *cursor) load(ctx context.Context, a *account) (err error) {
+	if c.page == nil {
+		c.page, err = a.page(ctx, c.pages[c.k])
+	}
+	return err
+}
+
+func (c *cursor) step() {
+	if c.i++; c.i == c.page.len() {
+		c.skip()
+	}
+}
+
+func (c *cursor) skip() { c.k, c.i, c.page = c.k+1, 0, nil }
+
+// samePage reports whether two references name equal rows of one mailbox at two
+// times: rows only ever leave, or change their flags and with them their MODSEQ.
+func samePage(a, b *pageRef) bool {
+	return a == b || a.count == b.count && a.first == b.first && a.last == b.last && a.maxModSeq == b.maxModSeq
+}
+
+// diff returns the messages of old that are not in next, and calls changed, in
+// order, for those in both whose flags were changed. It reads only pages that
+// differ.
+func diff(ctx context.Context, a *account, old, next *Mailbox, changed func(u UID, old, now flagBits)) (gone []ghost, err error) {
+	if old == next {
+		return nil, nil
+	}
+	o, n := cursor{pages: old.pages}, cursor{pages: next.pages}
+	for !o.done() {
+		if !n.done() && o.i == 0 && n.i == 0 && samePage(o.pages[o.k], n.pages[n.k]) {
+			o.skip()
+			n.skip()
+			continue
+		}
+		if err := o.load(ctx, a); err != nil {
+			return nil, err
+		}
+		is := UID(math.MaxUint32)
+		if !n.done() {
+			if err := n.load(ctx, a); err != nil {
+				return nil, err
+			}
+			is = n.page.uids[n.i]
+		}
+		was := o.page.uids[o.i]
+		switch {
+		case n.done() || was < is:
+			gone = append(gone, ghost{o.page, o.i, was})
+			o.step()
+		case was == is:
+			if o.page.modseqs[o.i] != n.page.modseqs[n.i] {
+				changed(is, o.page.flags[o.i], n.page.flags[n.i])
+			}
+			o.step()
+			n.step()
+		default: // a row that was not there cannot come below one that was
+			n.step()
+		}
+	}
+	return gone, nil
+}

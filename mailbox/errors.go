@@ -1,0 +1,31 @@
+package mailbox
+
+import "errors"
+
+// Errors that callers branch on. All are found with errors.Is; the text around
+// them names the operation and the object, never a secret, an address or a
+// mail's content. Damaged objects are [eventlog.ErrCorrupt], a log that lost
+// its end is [eventlog.ErrRolledBack], objects of a newer version are
+// [eventlog.ErrNewerVersion], too many logins at once is [crypto.ErrBusy], and
+// what a store or a reader returned passes through.
+var (
+	ErrAuth             = errors.New("wrong name or secret")
+	ErrNoAccount        = errors.New("no such account")
+	ErrAccountExists    = errors.New("account exists")
+	ErrNoMailbox        = errors.New("no such mailbox")
+	ErrMailboxExists    = errors.New("mailbox exists")
+	ErrInbox            = errors.New("not possible with INBOX")
+	ErrBadName          = errors.New("name is not allowed")
+	ErrBadFlag          = errors.New("flag is not allowed")
+	ErrBadSpecialUse    = errors.New("special use is not allowed")
+	ErrReadOnly         = errors.New("mailbox is open read-only")
+	ErrTooManyKeywords  = errors.New("too many keywords in the mailbox")
+	ErrTooManyMailboxes = errors.New("too many mailboxes")
+	ErrTooLarge         = errors.New("message is too large")
+	ErrUIDsUsedUp       = errors.New("mailbox has no UIDs left")
+	ErrClosed           = errors.New("closed")
+	ErrNoNameKey        = errors.New("no key for account names")
+	ErrByToken          = errors.New("not possible with an app token")
+	ErrNoToken          = errors.New("no such token")
+	ErrSwappedKey       = errors.New("the identity and the published delivery key do not belong together")
+)

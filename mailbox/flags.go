@@ -1,0 +1,155 @@
+package mailbox
+
+import (
+	"fmt"
+	"strings"
+)
+
+// System flags of RFC 9051 section 2.3.2. \Recent belongs to sessions, not to
+// messages, and is never stored.
+const (
+	FlagSeen     = `\Seen`
+	FlagAnswered = `\Answered`
+	FlagFlagged  = `\Flagged`
+	FlagDeleted  = `\Deleted`
+	FlagDraft    = `\Draft`
+)
+
+// Limits of flags.
+const (
+	MaxKeywords   = 56  // different keywords in one mailbox: what fits beside the system flags in 64 bits
+	MaxFlagLength = 128 // bytes of one keyword
+)
+
+// flagBits is a message's flags: the low eight bits are system flags, bit 8+i is
+// the mailbox's i-th keyword.
+type flagBits uint64
+
+const (
+	bitSeen flagBits = 1 << iota
+	bitAnswered
+	bitFlagged
+	bitDeleted
+	bitDraft
+
+	firstKeywordBit = 8
+)
+
+var systemFlags = [...]string{FlagSeen, FlagAnswered, FlagFlagged, FlagDeleted, FlagDraft}
+
+// checkFlag returns the flag as it is stored: a system flag in its usual
+// capitals, a keyword as it came.
+func checkFlag(f string) (string, error) {
+	if strings.HasPrefix(f, `\`) {
+		for _, s := range systemFlags {
+			if strings.EqualFold(f, s) {
+				return s, nil
+			}
+		}
+		return "", fmt.Errorf("%w: unknown system flag", ErrBadFlag)
+	}
+	if f == "" || len(f) > MaxFlagLength {
+		return "", fmt.Errorf("%w: keyword of %d bytes, want 1 to %d", ErrBadFlag, len(f), MaxFlagLength)
+	}
+	for i := 0; i < len(f); i++ {
+		// An atom of RFC 9051 section 9.
+		if c := f[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`(){%*"\]`, c) >= 0 {
+			return "", fmt.Errorf("%w: keyword has the byte %#02x", ErrBadFlag, c)
+		}
+	}
+	return f, nil
+}
+
+// checkFlags checks each flag and drops what is said twice.
+func checkFlags(flags []string) ([]string, error) {
+	out := make([]string, 0, len(flags))
+next:
+	for _, f := range flags {
+		f, err := checkFlag(f)
+		if err != nil {
+			return nil, err
+		}
+		for _, have := range out {
+			if strings.EqualFold(have, f) {
+				continue next
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// bits returns the flags as bits of the mailbox and, where it defines new
+// keywords, its keywords with those added. flags have passed checkFlags.
+func (m *Mailbox) bits(flags []string) (flagBits, []string, error) {
+	var b flagBits
+	words := m.keywords
+	grown := false
+	for _, f := range flags {
+		bit, ok := findFlag(words, f)
+		if !ok {
+			if len(words) == MaxKeywords {
+				return 0, nil, ErrTooManyKeywords
+			}
+			if !grown { // the mailbox's own slice is shared with older states
+				words = append(make([]string, 0, len(words)+len(flags)), words...)
+				grown = true
+			}
+			words = append(words, f)
+			bit = 1 << (firstKeywordBit + len(words) - 1)
+		}
+		b |= bit
+	}
+	return b, words, nil
+}
+
+// apply returns what the operation makes of a message's flags.
+func (op FlagOp) apply(was, bits flagBits) flagBits {
+	switch op {
+	case FlagsAdd:
+		return was | bits
+	case FlagsRemove:
+		return was &^ bits
+	}
+	return bits
+}
+
+// knownBits returns the bits of those flags that the mailbox defines.
+func (m *Mailbox) knownBits(flags []string) flagBits {
+	var b flagBits
+	for _, f := range flags {
+		bit, _ := findFlag(m.keywords, f)
+		b |= bit
+	}
+	return b
+}
+
+func findFlag(keywords []string, f string) (flagBits, bool) {
+	for i, s := range systemFlags {
+		if equalASCII(s, f) {
+			return 1 << i, true
+		}
+	}
+	for i, k := range keywords {
+		if equalASCII(k, f) {
+			return 1 << (firstKeywordBit + i), true
+		}
+	}
+	return 0, false
+}
+
+// names returns the flags that b stands for.
+func (b flagBits) names(keywords []string) []string {
+	out := make([]string, 0, 4)
+	for i, s := range systemFlags {
+		if b&(1<<i) != 0 {
+			out = append(out, s)
+		}
+	}
+	for i, k := range keywords {
+		if b&(1<<(firstKeywordBit+i)) != 0 {
+			out = append(out, k)
+		}
+	}
+	return out
+}

@@ -1,0 +1,238 @@
+package mailbox
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Status is a mailbox's counts, which cost nothing to ask for.
+type Status struct {
+	Messages      int
+	Unseen        int // without \Seen
+	Deleted       int // with \Deleted
+	Recent        int // not shown to any session that could change the mailbox
+	Size          int64
+	UIDNext       UID
+	UIDValidity   uint32
+	HighestModSeq ModSeq
+}
+
+// MailboxInfo is one line of a list of mailboxes.
+type MailboxInfo struct {
+	Name       string
+	ID         MailboxID
+	Exists     bool // false: only subscribed to
+	Subscribed bool
+	SpecialUse []string // \Sent and so on (RFC 6154)
+	Status
+}
+
+// Mailboxes returns the account's mailboxes, and the names that are subscribed to
+// without existing, in order of their names.
+func (h *Account) Mailboxes(ctx context.Context) ([]MailboxInfo, error) {
+	a, err := h.freshEnough(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	s := a.state()
+	out := make([]MailboxInfo, 0, len(s.boxes))
+	for _, m := range s.boxes {
+		_, subscribed := slices.BinarySearch(s.subscribed, m.name)
+		status, err := a.status(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, MailboxInfo{
+			Name: m.name, ID: m.id, Exists: true, Subscribed: subscribed, SpecialUse: m.SpecialUse(), Status: status,
+		})
+	}
+	for _, name := range s.subscribed {
+		if s.byName(name) == nil {
+			out = append(out, MailboxInfo{Name: name, Subscribed: true})
+		}
+	}
+	slices.SortFunc(out, func(a, b MailboxInfo) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// Status returns the counts of one mailbox, or [ErrNoMailbox].
+func (h *Account) Status(ctx context.Context, name string) (Status, error) {
+	name, err := CanonicalName(name)
+	if err != nil {
+		return Status{}, err
+	}
+	a, err := h.freshEnough(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	defer a.leave()
+	m := a.state().byName(name)
+	if m == nil {
+		return Status{}, ErrNoMailbox
+	}
+	return a.status(ctx, m)
+}
+
+func (a *account) status(ctx context.Context, m *Mailbox) (Status, error) {
+	st := m.Status()
+	from := a.recentFrom(m, false)
+	if from >= m.uidNext {
+		return st, nil
+	}
+	below, err := a.rowsBelow(ctx, m, from)
+	st.Recent = m.exists - below
+	return st, err
+}
+
+// Create makes a mailbox and every mailbox above it that is missing. It fails
+// with [ErrMailboxExists], [ErrBadName], [ErrBadSpecialUse] (also if another
+// mailbox has that use) or [ErrTooManyMailboxes].
+func (h *Account) Create(ctx context.Context, name string, specialUse ...string) error {
+	name, err := CanonicalName(name)
+	if err != nil {
+		return err
+	}
+	uses, err := checkSpecialUses(specialUse)
+	if err != nil {
+		return err
+	}
+	return h.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+		if s.byName(name) != nil {
+			return nil, ErrMailboxExists
+		}
+		for _, m := range s.boxes {
+			if slices.ContainsFunc(m.special, func(u string) bool { return slices.Contains(uses, u) }) {
+				return nil, ErrBadSpecialUse
+			}
+		}
+		if err := s.room(name); err != nil {
+			return nil, err
+		}
+		return &createMailbox{Name: name, SpecialUse: uses}, nil
+	})
+}
+
+// room reports whether a mailbox and those above it can be made.
+func (s *state) room(name string) error {
+	if len(s.boxes)+1+len(parents(name)) > MaxMailboxes || int64(s.nextValidity)+MaxMailboxDepth > 1<<32-1 {
+		return ErrTooManyMailboxes
+	}
+	return nil
+}
+
+// Delete removes a mailbox with its messages. Mailboxes below it stay. It fails
+// with [ErrNoMailbox] or [ErrInbox].
+func (h *Account) Delete(ctx context.Context, name string) error {
+	name, err := CanonicalName(name)
+	if err != nil {
+		return err
+	}
+	if name == Inbox {
+		return ErrInbox
+	}
+	return h.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+		m := s.byName(name)
+		if m == nil {
+			return nil, ErrNoMailbox
+		}
+		return &deleteMailbox{Mailbox: m.id}, nil
+	})
+}
+
+// Rename gives a mailbox and all below it another name, and makes what is missing
+// above that. Renaming INBOX moves its messages to a new mailbox and leaves INBOX
+// empty (RFC 9051 section 6.3.6). It fails with [ErrNoMailbox],
+// [ErrMailboxExists], [ErrBadName] or [ErrTooManyMailboxes].
+func (h *Account) Rename(ctx context.Context, from, to string) error {
+	from, err := CanonicalName(from)
+	if err != nil {
+		return err
+	}
+	if to, err = CanonicalName(to); err != nil {
+		return err
+	}
+	return h.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+		m := s.byName(from)
+		if m == nil {
+			return nil, ErrNoMailbox
+		}
+		if err := s.renameable(m, to); err != nil {
+			return nil, err
+		}
+		return &renameMailbox{Mailbox: m.id, Name: to}, nil
+	})
+}
+
+// renameable reports what stands against a rename.
+func (s *state) renameable(m *Mailbox, to string) error {
+	if err := s.room(to); err != nil {
+		return err
+	}
+	if s.byName(to) != nil {
+		return ErrMailboxExists
+	}
+	if m.name == Inbox {
+		return nil
+	}
+	above := m.name + string(Separator)
+	if strings.HasPrefix(to, above) {
+		return ErrBadName // below itself
+	}
+	for _, b := range s.boxes {
+		if rest, below := strings.CutPrefix(b.name, above); below {
+			name, err := CanonicalName(to + string(Separator) + rest)
+			if err != nil {
+				return err
+			}
+			if s.byName(name) != nil {
+				return ErrMailboxExists
+			}
+		}
+	}
+	return nil
+}
+
+// Subscribe notes, or forgets, that the user wants to see a mailbox. The mailbox
+// need not exist (RFC 9051 section 6.3.7).
+func (h *Account) Subscribe(ctx context.Context, name string, on bool) error {
+	name, err := CanonicalName(name)
+	if err != nil {
+		return err
+	}
+	return h.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+		if _, have := slices.BinarySearch(s.subscribed, name); have == on {
+			return nil, nil
+		}
+		if on && len(s.subscribed) >= 2*MaxMailboxes {
+			return nil, ErrTooManyMailboxes
+		}
+		return &subscribe{Name: name, On: on}, nil
+	})
+}
+
+// Select opens a mailbox at the account's newest state. With readOnly the view
+// refuses changes and leaves \Recent to others (EXAMINE). It fails with
+// [ErrNoMailbox].
+func (h *Account) Select(ctx context.Context, name string, readOnly bool) (*View, error) {
+	name, err := CanonicalName(name)
+	if err != nil {
+		return nil, err
+	}
+	a, err := h.fresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	m := a.state().byName(name)
+	if m == nil {
+		return nil, ErrNoMailbox
+	}
+	v := &View{handle: h, account: a, readOnly: readOnly, told: told{box: m}}
+	v.recent = v.claim(m, 1)
+	if v.recents, err = v.countRecent(ctx, a, 1); err != nil {
+		return nil, err
+	}
+	return v, nil
+}

@@ -1,0 +1,389 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// MaxAccountName bounds an account's name, in bytes.
+const MaxAccountName = 255
+
+// CanonicalAccount returns an account's name as it is looked up: in lower case and
+// in Unicode's composed form (NFC), so that names that look alike are.
+// It fails with [ErrBadName] for a name that is empty, longer than
+// [MaxAccountName], not UTF-8, or has spaces or control characters.
+func CanonicalAccount(name string) (string, error) {
+	if name == "" || len(name) > MaxAccountName || !utf8.ValidString(name) {
+		return "", fmt.Errorf("%w: an account's name is 1 to %d bytes of UTF-8", ErrBadName, MaxAccountName)
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
+		return "", fmt.Errorf("%w: an account's name has no spaces or control characters", ErrBadName)
+	}
+	return norm.NFC.String(strings.ToLower(name)), nil
+}
+
+// An object under name/ says which account has the name:
+//
+//	version 1 | account ID (16) | name sealed under the name key, or nothing
+const nameVersion = 1
+
+// find returns the account that has a name.
+func (s *Store) find(ctx context.Context, name string) (eventlog.ID, error) {
+	if err := s.usable(); err != nil {
+		return eventlog.ID{}, err
+	}
+	b, err := readAll(ctx, s.blobs, s.nameHash(name), 4096)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A disk that is not mounted, or was replaced, must not look as if nobody
+		// had an account: mail would be sent back.
+		if err := s.stillThere(ctx); err != nil {
+			return eventlog.ID{}, err
+		}
+		return eventlog.ID{}, ErrNoAccount
+	}
+	if err != nil {
+		return eventlog.ID{}, fmt.Errorf("mailbox: look up account: %w", err)
+	}
+	return parseName(s.nameHash(name), b)
+}
+
+func parseName(object string, b []byte) (eventlog.ID, error) {
+	if len(b) > 0 && b[0] > nameVersion {
+		return eventlog.ID{}, fmt.Errorf("mailbox: %s: %w", object, eventlog.ErrNewerVersion)
+	}
+	if len(b) < 17 || b[0] != nameVersion {
+		return eventlog.ID{}, fmt.Errorf("mailbox: %s: %w", object, eventlog.ErrCorrupt)
+	}
+	return eventlog.ID(b[1:17]), nil
+}
+
+// Lookup returns nil if there is an account of that name, and [ErrNoAccount] or
+// [ErrBadName] if there is none. It needs no secret.
+func (s *Store) Lookup(ctx context.Context, name string) error {
+	name, err := CanonicalAccount(name)
+	if err != nil {
+		return err
+	}
+	_, err = s.find(ctx, name)
+	return err
+}
+
+// Accounts yields the names of all accounts, in no order. It needs
+// [Options.NameKey] ([ErrNoNameKey]); accounts that were made without that key,
+// or with another one, are left out.
+func (s *Store) Accounts(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if s.nameKey.IsZero() {
+			yield("", ErrNoNameKey)
+			return
+		}
+		for info, err := range s.blobs.List(ctx, "name/", "") {
+			var b []byte
+			if err == nil {
+				b, err = readAll(ctx, s.blobs, info.Name, 4096)
+			}
+			if err == nil {
+				_, err = parseName(info.Name, b)
+			}
+			if err != nil {
+				if !errors.Is(err, fs.ErrNotExist) && !yield("", err) {
+					return
+				}
+				continue
+			}
+			name, err := s.nameKey.Open(nil, b[17:], []byte(info.Name))
+			if err == nil && !yield(string(name), nil) {
+				return
+			}
+		}
+	}
+}
+
+// CreateAccount makes an account with an empty INBOX. It fails with
+// [ErrAccountExists], [ErrBadName], or for an empty password.
+func (s *Store) CreateAccount(ctx context.Context, name string, password []byte) (err error) {
+	if name, err = CanonicalAccount(name); err != nil {
+		return err
+	}
+	if _, err := s.find(ctx, name); err == nil {
+		return ErrAccountExists
+	} else if !errors.Is(err, ErrNoAccount) {
+		return err
+	}
+	identity, err := crypto.NewIdentity()
+	if err != nil {
+		return err
+	}
+	defer identity.Wipe()
+	id := eventlog.ID(crypto.NewKey().Bytes()[:16])
+	slot, err := crypto.NewPasswordSlot(ctx, identity, id, password, s.opts.Password, s.opts.Pool)
+	if err != nil {
+		return err
+	}
+	if err := s.create(ctx, id, identity, slot); err != nil {
+		// Nothing found the account yet, so that nothing of it is missed.
+		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id))
+	}
+	return s.claimName(ctx, name, id)
+}
+
+// create writes an account's objects, except for its name.
+func (s *Store) create(ctx context.Context, id eventlog.ID, identity *crypto.Identity, slot *crypto.Slot) error {
+	prefix := accountPrefix(id)
+	put := func(object string, b []byte) error {
+		if err := s.blobs.Create(ctx, object, bytes.NewReader(b)); err != nil {
+			return fmt.Errorf("mailbox: create account: %w", err)
+		}
+		return nil
+	}
+	if err := put(prefix+publishedKey, []byte(identity.Recipient().String()+"\n")); err != nil {
+		return err
+	}
+	if err := put(slotName(prefix, slot), slot.Marshal()); err != nil {
+		return err
+	}
+	log, err := eventlog.New(eventlog.Config{
+		Store: s.blobs, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: identity}, Now: s.opts.Now, Logger: s.logger,
+	})
+	if err != nil {
+		return err
+	}
+	now := s.opts.Now().Unix()
+	return log.Begin(ctx, encodeEvent(&genesis{UIDValidity: max(seconds(now), 1), Time: now}))
+}
+
+// claimName gives an account its name, after all else: whoever finds the name
+// finds a whole account.
+func (s *Store) claimName(ctx context.Context, name string, id eventlog.ID) error {
+	b := append([]byte{nameVersion}, id[:]...)
+	object := s.nameHash(name)
+	if !s.nameKey.IsZero() {
+		b = s.nameKey.Seal(b, []byte(name), []byte(object))
+	}
+	err := s.blobs.Create(ctx, object, bytes.NewReader(b))
+	if err == nil {
+		return nil
+	}
+	switch there, behind := s.find(ctx, name); {
+	case behind == nil && there == id:
+		return nil // only the answer was lost
+	case behind == nil:
+		return errors.Join(ErrAccountExists, s.erase(context.WithoutCancel(ctx), id))
+	default:
+		// The name may yet appear, and then the account must be whole.
+		return fmt.Errorf("mailbox: name account: %w", err)
+	}
+}
+
+// erase deletes everything below an account's prefix.
+func (s *Store) erase(ctx context.Context, id eventlog.ID) error {
+	var names []string
+	for info, err := range s.blobs.List(ctx, accountPrefix(id), "") {
+		if err != nil {
+			return fmt.Errorf("mailbox: erase account: %w", err)
+		}
+		names = append(names, info.Name)
+	}
+	return s.blobs.Delete(ctx, names...)
+}
+
+// publishedKey is the recipient that deliverers encrypt to, as text and a line
+// end. The number leaves room for a change of identity.
+const publishedKey = "key/0001"
+
+func (s *Store) published(ctx context.Context, prefix string) (*crypto.Recipient, error) {
+	b, err := readAll(ctx, s.blobs, prefix+publishedKey, 8192)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: read delivery key: %w", err)
+	}
+	r, err := crypto.ParseRecipient(strings.TrimSuffix(string(b), "\n"))
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s%s: %w: %w", prefix, publishedKey, eventlog.ErrCorrupt, err)
+	}
+	return r, nil
+}
+
+// checkPublished compares the key that deliverers encrypt to with the identity,
+// so that one that was swapped is noticed at the next login.
+func (s *Store) checkPublished(ctx context.Context, prefix string, identity *crypto.Identity) error {
+	r, err := s.published(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	if !r.Equal(identity.Recipient()) {
+		s.logger.Error("the published delivery key was swapped", "object", prefix+publishedKey)
+		return fmt.Errorf("mailbox: %s%s: %w", prefix, publishedKey, ErrSwappedKey)
+	}
+	return nil
+}
+
+// Slots of passwords and of tokens are told apart by name, so that a login with
+// a password reads no token's slot.
+const (
+	passwordSlots = "slot/p-"
+	tokenSlots    = "slot/t-"
+)
+
+func slotName(prefix string, slot *crypto.Slot) string {
+	if slot.Kind == crypto.SlotToken {
+		return prefix + tokenSlots + slot.ID.String()
+	}
+	return prefix + passwordSlots + slot.ID.String()
+}
+
+const (
+	maxSlot = 4096 // bytes
+	// maxPasswordSlots bounds the work that a wrong password can cause, whatever
+	// objects somebody put into the store.
+	maxPasswordSlots = 4
+)
+
+// Login opens an account with its password or the text of an app token. It fails
+// with [ErrAuth] for a wrong name or secret, which both take the time of one
+// password derivation and of as many reads, with [ErrSwappedKey] if mail is
+// delivered to another key than the account's, and with [crypto.ErrBusy] if too
+// many derivations wait. A token, or a password that was right lately, costs no
+// derivation. What a token opened changes no secrets: [ErrByToken].
+func (s *Store) Login(ctx context.Context, name string, secret []byte) (*Account, error) {
+	canonical, err := CanonicalAccount(name)
+	var id eventlog.ID
+	if err == nil {
+		id, err = s.find(ctx, canonical)
+	}
+	token, notToken := crypto.ParseToken(string(secret))
+	byToken := notToken == nil
+	if errors.Is(err, ErrNoAccount) || errors.Is(err, ErrBadName) {
+		// A stranger cannot tell by the clock: find read one object more than for a
+		// name that exists, and that is what a missing token's slot costs.
+		if byToken {
+			return nil, ErrAuth
+		}
+		// And this is an account that nothing opens.
+		id, err = eventlog.ID{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var identity *crypto.Identity
+	if byToken {
+		identity, err = s.openToken(ctx, id, token)
+	} else {
+		identity, err = s.openPassword(ctx, id, secret)
+	}
+	if errors.Is(err, crypto.ErrWrongSecret) {
+		return nil, ErrAuth
+	}
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.attach(ctx, id, identity, canonical)
+	if err == nil {
+		a.byToken = byToken
+	}
+	return a, err
+}
+
+func (s *Store) openToken(ctx context.Context, id eventlog.ID, token crypto.Token) (*crypto.Identity, error) {
+	slot, err := s.slot(ctx, accountPrefix(id)+tokenSlots+token.Slot().String())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, crypto.ErrWrongSecret // revoked
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slot.OpenToken(id, token)
+}
+
+func (s *Store) openPassword(ctx context.Context, id eventlog.ID, password []byte) (*crypto.Identity, error) {
+	prefix := accountPrefix(id) + passwordSlots
+	if slotID, key, ok := s.verified.Lookup(id, password); ok {
+		slot, err := s.slot(ctx, prefix+slotID.String())
+		if err == nil {
+			return slot.OpenWithKey(id, key)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		s.verified.Forget(id, slotID) // the password was changed
+	}
+	var tried int
+	var damaged error
+	for info, err := range s.blobs.List(ctx, prefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("mailbox: list slots: %w", err)
+		}
+		if tried++; tried > maxPasswordSlots {
+			break
+		}
+		slot, err := s.slot(ctx, info.Name)
+		if err != nil {
+			damaged = err
+			continue
+		}
+		key, err := slot.PasswordKey(ctx, password, s.opts.Pool)
+		if err != nil {
+			return nil, err
+		}
+		identity, err := slot.OpenWithKey(id, key)
+		if err == nil {
+			s.verified.Remember(id, slot.ID, password, key)
+			return identity, nil
+		}
+		if !errors.Is(err, crypto.ErrWrongSecret) {
+			damaged = err
+		}
+	}
+	if damaged != nil {
+		return nil, damaged
+	}
+	if tried == 0 { // only tokens and the recovery identity open it, or it does not exist
+		return nil, crypto.DummyPassword(ctx, password, s.opts.Password, s.opts.Pool)
+	}
+	return nil, crypto.ErrWrongSecret
+}
+
+func (s *Store) slot(ctx context.Context, object string) (*crypto.Slot, error) {
+	b, err := readAll(ctx, s.blobs, object, maxSlot)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: read slot: %w", err)
+	}
+	slot, err := crypto.ParseSlot(b)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s: %w: %w", object, eventlog.ErrCorrupt, err)
+	}
+	if !strings.HasSuffix(object, slot.ID.String()) {
+		return nil, fmt.Errorf("mailbox: %s: slot of another name: %w", object, eventlog.ErrCorrupt)
+	}
+	return slot, nil
+}
+
+// OpenAccount opens an account with its identity, the recovery key: all passwords
+// and tokens may be lost. It fails with [ErrNoAccount], or with [ErrSwappedKey]
+// if the identity is not the one that mail is delivered to.
+func (s *Store) OpenAccount(ctx context.Context, name string, identity *crypto.Identity) (*Account, error) {
+	name, err := CanonicalAccount(name)
+	if err != nil {
+		return nil, err
+	}
+	id, err := s.find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	own, err := crypto.ParseIdentity(identity.Export()) // the caller keeps theirs
+	if err != nil {
+		return nil, err
+	}
+	return s.attach(ctx, id, own, name)
+}

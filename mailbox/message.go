@@ -1,0 +1,133 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/letterlock/letterlock/mailbox/message"
+)
+
+// Message is one message of a [View], as the session was told of it.
+type Message struct {
+	Index  int // place in the view, from 0
+	UID    UID
+	ModSeq ModSeq
+	Size   int64     // bytes, as the message came in (RFC822.SIZE)
+	Date   time.Time // INTERNALDATE, UTC, whole seconds
+	Saved  time.Time // when it came into this mailbox (RFC 8514), UTC, whole seconds
+	ID     EmailID
+	Recent bool // for this session
+
+	handle *Account
+	box    *Mailbox
+	page   *page
+	i      int
+	near   *nearby
+}
+
+// message returns what walk found.
+func (t *told) message(h *Account, at hit, near *nearby) *Message {
+	p, i := at.page, at.i
+	return &Message{
+		Index: at.index, UID: p.uids[i], ModSeq: p.modseqs[i], Size: int64(p.sizes[i]),
+		Date: time.Unix(p.dates[i], 0).UTC(), Saved: time.Unix(int64(p.saved[i]), 0).UTC(),
+		ID: EmailID(p.bodies[i].id), Recent: t.recent.has(p.uids[i]),
+		handle: h, box: t.box, page: p, i: i, near: near,
+	}
+}
+
+// Flags returns the message's flags: system flags as \Seen, then keywords. \Recent
+// is not among them.
+func (m *Message) Flags() []string { return m.page.flags[m.i].names(m.box.keywords) }
+
+// HasFlag reports whether the message has a flag; case does not matter.
+func (m *Message) HasFlag(flag string) bool {
+	bit, ok := findFlag(m.box.keywords, flag)
+	return ok && m.page.flags[m.i]&bit != 0
+}
+
+// nearby keeps the metadata that one loop over messages read last: neighbours have
+// theirs in one place, which may be too large for the cache.
+type nearby struct {
+	mu    sync.Mutex // protects what follows
+	src   metaSource
+	metas [][]byte
+}
+
+func (n *nearby) read(ctx context.Context, a *account, src metaSource) ([][]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.metas == nil || n.src != src {
+		metas, err := a.metas(ctx, src)
+		if err != nil {
+			return nil, err
+		}
+		n.src, n.metas = src, metas
+	}
+	return n.metas, nil
+}
+
+// Meta returns what is kept about the message so that its bytes need not be
+// read: header and structure. The result is not shared.
+func (m *Message) Meta(ctx context.Context) (*message.Message, error) {
+	a, err := m.handle.use()
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	src, slot := m.page.sources[m.page.srcs[m.i]], m.page.slots[m.i]
+	metas, err := m.near.read(ctx, a, src)
+	if err == nil {
+		return a.decodeMeta(metas, slot)
+	}
+	if !errors.Is(err, fs.ErrNotExist) || src.entry == 0 {
+		return nil, err
+	}
+	// The session was told so long ago that the entry has been trimmed since. A
+	// snapshot holds the metadata now, or if the message was expunged only the
+	// message itself.
+	if now := a.state().byID(m.box.id); now != nil {
+		if k := now.pageOf(m.UID); k < len(now.pages) {
+			p, err := a.page(ctx, now.pages[k])
+			if err != nil {
+				return nil, err
+			}
+			if i, ok := p.find(m.UID); ok && p.sources[p.srcs[i]] != src {
+				return a.meta(ctx, p.sources[p.srcs[i]], p.slots[i])
+			}
+		}
+	}
+	return m.scan(ctx)
+}
+
+// scan reads the message and finds again what was kept about it.
+func (m *Message) scan(ctx context.Context) (*message.Message, error) {
+	r, err := m.Open(ctx, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	s := message.NewScanner()
+	if _, err := io.Copy(s, r); err != nil {
+		return nil, err
+	}
+	return s.Close(), nil
+}
+
+// Open returns the bytes [off, off+n) of the message, as they came in, by one
+// read of the store; n < 0 means to the end, and a range beyond the end is cut
+// there. No byte is handed out before it is verified; a body that is damaged is
+// [eventlog.ErrCorrupt], one that is missing [fs.ErrNotExist]. The caller closes
+// the reader.
+func (m *Message) Open(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+	a, err := m.handle.use()
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	return a.openBody(ctx, m.page.bodies[m.i], m.Size, off, n)
+}

@@ -1,0 +1,320 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/blob/blobtest"
+	"github.com/letterlock/letterlock/blob/diskblob"
+	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/mailbox/message"
+)
+
+// kindOf classes objects by what they are, for counting requests.
+func kindOf(name string) string {
+	p := strings.Split(name, "/")
+	if p[0] == "acct" && len(p) > 2 {
+		return p[2]
+	}
+	return p[0]
+}
+
+// fill puts n messages into INBOX, a thousand in each log entry. They share one
+// body.
+func fill(t testing.TB, a *Account, n int) {
+	t.Helper()
+	ctx := context.Background()
+	body, err := a.account.store.stage(ctx, a.account.prefix, a.account.recipient, strings.NewReader(mail(1)))
+	require.NoError(t, err)
+	for n > 0 {
+		k := min(n, 1000)
+		n -= k
+		err := a.account.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+			return &addMessages{Mailbox: s.byName(Inbox).id, Time: 1, Messages: repeat(body, k)}, nil
+		})
+		require.NoError(t, err)
+	}
+	require.NoError(t, a.account.writeSnapshot(ctx))
+}
+
+func repeat(m newMessage, n int) []newMessage {
+	out := make([]newMessage, n)
+	for i := range out {
+		out[i] = m
+	}
+	return out
+}
+
+func selectInbox(t testing.TB, a *Account) *View {
+	t.Helper()
+	v, err := a.Select(context.Background(), Inbox, false)
+	require.NoError(t, err)
+	return v
+}
+
+// A COPY, MOVE, STORE or EXPUNGE of a thousand messages is one log entry and
+// touches no body; what FETCH FULL asks for reads none either.
+func TestThousandMessagesAreOneEntry(t *testing.T) {
+	ctx := t.Context()
+	count := blobtest.NewCounting(memblob.New(), kindOf)
+	s := openStore(t, count)
+	s.opts.PollInterval = -1
+	a := newUser(t, s, "ann")
+	require.NoError(t, a.Create(ctx, "Sent"))
+	fill(t, a, 1000)
+	v := selectInbox(t, a)
+
+	for _, op := range []struct {
+		name string
+		do   func() error
+	}{
+		{"copy", func() error { _, err := v.Copy(ctx, All(), "Sent"); return err }},
+		{"store", func() error {
+			_, err := v.Store(ctx, All(), FlagsAdd, []string{FlagDeleted}, StoreOptions{})
+			return err
+		}},
+		{"expunge", func() error {
+			_, err := v.Expunge(ctx, &Set{Ranges: []Range{{1, 500}}, UID: true})
+			return err
+		}},
+		{"move", func() error { _, err := v.Move(ctx, All(), "Sent"); return err }},
+	} {
+		count.Reset()
+		require.NoError(t, op.do())
+		require.EqualValues(t, 1, count.All()[blobtest.Class{Op: blobtest.OpCreate, Name: "log"}].Calls, op.name)
+		require.EqualValues(t, 1, count.Total(blobtest.OpCreate).Calls, op.name)
+		require.Zero(t, count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: "body"}].Calls, op.name)
+	}
+	st, err := a.Status(ctx, "Sent")
+	require.NoError(t, err)
+	require.Equal(t, 1500, st.Messages)
+}
+
+func TestListingReadsNoBody(t *testing.T) {
+	ctx := t.Context()
+	count := blobtest.NewCounting(memblob.New(), kindOf)
+	s := openStore(t, count)
+	a := newUser(t, s, "ann")
+	for i := range 1000 {
+		_, err := a.Append(ctx, Inbox, strings.NewReader(mail(i)), AppendOptions{})
+		require.NoError(t, err)
+	}
+	a.account.snapshots.stop()
+	require.NoError(t, a.account.writeSnapshot(ctx))
+	recovery, err := a.Recovery()
+	require.NoError(t, err)
+	cold := openStore(t, count)
+	count.Reset()
+	b := openWith(t, cold, "ann", recovery)
+	v := selectInbox(t, b)
+	n := 0
+	for m, err := range v.Messages(ctx, All()) {
+		require.NoError(t, err)
+		meta, err := m.Meta(ctx)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprintf("mail %d", n), message.ParseEnvelope(message.ParseHeader(meta.Header)).Subject)
+		n++
+	}
+	require.Equal(t, 1000, n)
+	require.Zero(t, count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: "body"}].Calls)
+	t.Logf("opening the account and listing 1,000 messages cold:\n%v", count)
+	reads := 0
+	for _, kind := range []string{"page", "meta"} {
+		reads += count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: kind}].Calls
+	}
+	require.LessOrEqual(t, reads, 10)
+}
+
+// grown returns by how many bytes the heap's peak rose above its start while do
+// ran.
+func grown(t *testing.T, do func()) int64 {
+	t.Helper()
+	var start, now runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&start)
+	stop, done := make(chan struct{}), make(chan uint64)
+	go func() {
+		peak := uint64(0)
+		for {
+			select {
+			case <-stop:
+				done <- peak
+				return
+			case <-time.After(2 * time.Millisecond):
+				runtime.GC() // what is still live, not what waits to be collected
+				runtime.ReadMemStats(&now)
+				peak = max(peak, now.HeapAlloc)
+			}
+		}
+	}()
+	do()
+	close(stop)
+	return int64(<-done) - int64(start.HeapAlloc)
+}
+
+// bigMail yields a message of about n bytes with an attachment, without ever
+// holding it.
+func bigMail(n int64) io.Reader {
+	line := strings.Repeat("QUJD", 19) + "\r\n"
+	return io.MultiReader(
+		strings.NewReader("Subject: big\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nhello needle\r\n--b\r\nContent-Type: text/plain; name=big.txt\r\nContent-Transfer-Encoding: base64\r\n\r\n"),
+		io.LimitReader(&repeater{line: []byte(line)}, n/int64(len(line))*int64(len(line))),
+		strings.NewReader("\r\n--b--\r\n"),
+	)
+}
+
+type repeater struct {
+	line []byte
+	at   int
+}
+
+func (r *repeater) Read(p []byte) (int, error) {
+	n := 0
+	for n < len(p) {
+		k := copy(p[n:], r.line[r.at:])
+		n += k
+		r.at = (r.at + k) % len(r.line)
+	}
+	return n, nil
+}
+
+// A message of 50 MB costs no more memory than a small one, whatever is done
+// with it.
+func TestMemoryDoesNotFollowTheMessage(t *testing.T) {
+	ctx := t.Context()
+	d, err := diskblob.Open(t.TempDir(), &diskblob.Options{NoSync: true})
+	require.NoError(t, err)
+	s := openStore(t, d)
+	const size, limit = 50 << 20, 4 << 20
+	a := newUser(t, s, "ann")
+	for _, name := range []string{"bob", "cat"} {
+		newUser(t, s, name)
+	}
+	check := func(what string, do func()) {
+		got := grown(t, do)
+		t.Logf("%s: heap grew by at most %d KiB", what, got>>10)
+		require.Less(t, got, int64(limit), what)
+	}
+	check("append", func() {
+		_, err := a.Append(ctx, Inbox, bigMail(size), AppendOptions{})
+		require.NoError(t, err)
+	})
+	v := selectInbox(t, a)
+	check("fetch", func() {
+		for m, err := range v.Messages(ctx, All()) {
+			require.NoError(t, err)
+			r, err := m.Open(ctx, 0, -1)
+			require.NoError(t, err)
+			n, err := io.Copy(io.Discard, r)
+			require.NoError(t, err)
+			require.NoError(t, r.Close())
+			require.Equal(t, m.Size, n)
+		}
+	})
+	check("search", func() {
+		found := 0
+		for _, err := range v.Search(ctx, &Query{Op: OpBody, Text: "not in there"}) {
+			require.NoError(t, err)
+			found++
+		}
+		require.Zero(t, found)
+	})
+	check("deliver", func() {
+		errs := s.Deliver(ctx, []Recipient{{Account: "ann"}, {Account: "bob"}, {Account: "cat"}}, bigMail(size))
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+	})
+}
+
+// cost is what opening an account cold, appending and flagging take at some size.
+type costs struct{ open, add, flag time.Duration }
+
+func measure(t testing.TB, blobs blob.Store, recovery string) costs {
+	ctx := context.Background()
+	best := costs{time.Hour, time.Hour, time.Hour}
+	for range 15 {
+		s := openStore(t, blobs)
+		start := time.Now()
+		a := openWith(t, s, "ann", recovery)
+		v := selectInbox(t, a)
+		opened := time.Now()
+		_, err := a.Append(ctx, Inbox, strings.NewReader(mail(1)), AppendOptions{})
+		require.NoError(t, err)
+		added := time.Now()
+		uid := UIDs(UID(1 + time.Now().UnixNano()%900))
+		_, err = v.Store(ctx, uid, FlagsAdd, []string{fmt.Sprintf("k%d", time.Now().UnixNano()%40)}, StoreOptions{})
+		require.NoError(t, err)
+		flagged := time.Now()
+		best.open = min(best.open, opened.Sub(start))
+		best.add = min(best.add, added.Sub(opened))
+		best.flag = min(best.flag, flagged.Sub(added))
+		require.NoError(t, a.Close())
+		require.NoError(t, s.Close())
+	}
+	return best
+}
+
+// A mailbox of 100,000 messages is opened, appended to and flagged at no more
+// than twice the cost of one of 1,000.
+func TestCostDoesNotFollowTheMailbox(t *testing.T) {
+	if raceEnabled {
+		t.Log("the race detector's own cost hides the ratio; the test without it asserts")
+	}
+	var got []costs
+	for _, n := range []int{1_000, 100_000} {
+		blobs := memblob.New()
+		s := openStore(t, blobs)
+		a := newUser(t, s, "ann")
+		fill(t, a, n)
+		recovery, err := a.Recovery()
+		require.NoError(t, err)
+		require.NoError(t, a.Close())
+		c := measure(t, blobs, recovery)
+		t.Logf("%7d messages: open %v, append %v, flag %v", n, c.open, c.add, c.flag)
+		got = append(got, c)
+	}
+	if raceEnabled {
+		return
+	}
+	require.Less(t, got[1].open, 2*got[0].open, "open")
+	require.Less(t, got[1].add, 2*got[0].add, "append")
+	require.Less(t, got[1].flag, 2*got[0].flag, "flag")
+}
+
+// What stays in memory for a message is at most 96 bytes.
+func TestResidentBytesOfAMessage(t *testing.T) {
+	p := newPage(pageRows)
+	for i := range pageRows {
+		p.push(row{uid: UID(i + 1), meta: metaSource{entry: 1}})
+	}
+	size := int64(len(p.encode()))
+	require.LessOrEqual(t, size/pageRows, int64(96))
+	var before, after runtime.MemStats
+	const pages = 400
+	keep := make([]*page, pages)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range keep {
+		q, err := decodePage(p.encode())
+		require.NoError(t, err)
+		keep[i] = q
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := float64(after.HeapAlloc-before.HeapAlloc) / (pages * pageRows)
+	t.Logf("%.1f bytes resident a message", each)
+	require.LessOrEqual(t, each, 105.0, "the columns, and what the allocator rounds up")
+	runtime.KeepAlive(keep)
+	require.True(t, bytes.Equal(p.encode(), keep[0].encode()))
+}

@@ -1,0 +1,393 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// A snapshot is worth its price when the tail after the one before has this many
+// entries, and more than the manifest would weigh.
+const (
+	snapshotEntries = 128
+	entryWeight     = 1 << 10 // bytes, for comparing entries with a manifest
+	// closingEntries is the tail that is worth a snapshot when the account is
+	// closed: the next login opens it.
+	closingEntries = 32
+
+	snapshotTimeout = 10 * time.Minute
+)
+
+// snapshotter writes an account's snapshots, one at a time, in the background.
+type snapshotter struct {
+	account *account
+
+	looked atomic.Int64 // wall clock, nanoseconds, of the last look for others' snapshots
+
+	mu      sync.Mutex // protects what follows
+	running bool
+	stopped bool
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+	notNow  eventlog.Position // a failed try is not repeated before this position
+}
+
+// consider starts a snapshot if the tail outweighs one.
+func (w *snapshotter) consider() {
+	// What other processes' snapshots cover is trimmed a grace time later, and
+	// the state in memory must not need it by then.
+	age := w.account.store.opts.Now().Sub(time.Unix(0, w.looked.Load()))
+	stale := age < 0 || age > w.account.store.opts.Grace/4 // a clock that was set back proves nothing
+	if !stale && !w.account.outweighs(snapshotEntries) {
+		return
+	}
+	_, head := w.account.committer.State()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running || w.stopped || head.Pos < w.notNow {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
+	w.running, w.cancel = true, cancel
+	w.done.Go(func() {
+		defer cancel()
+		err := w.account.snapshot(ctx)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.running = false
+		if err != nil {
+			w.notNow = head.Pos + snapshotEntries
+			if ctx.Err() == nil {
+				w.account.store.logger.Warn("snapshot failed", "log", w.account.prefix, "error", err)
+			}
+		}
+	})
+}
+
+// stop ends a snapshot under way and waits for it.
+func (w *snapshotter) stop() {
+	w.mu.Lock()
+	w.stopped = true
+	if w.cancel != nil {
+		w.cancel()
+	}
+	w.mu.Unlock()
+	w.done.Wait()
+}
+
+// outweighs reports whether at least so many entries follow the newest snapshot,
+// and more than its manifest weighs; or few that changed much: half as many pages
+// as entries were asked for are in memory only, and must be made anew at the next
+// login.
+func (a *account) outweighs(entries int) bool {
+	s, head := a.committer.State()
+	a.mu.Lock()
+	tail := int64(head.Pos - min(a.snapHead.Pos, head.Pos))
+	a.mu.Unlock()
+	if tail == 0 {
+		return false
+	}
+	weight, dirty := 0, 0
+	for _, m := range s.boxes {
+		weight += 100 + len(m.name) + len(m.pages)*pageRefSize + len(m.vanished)*16
+		for _, r := range m.pages {
+			if r.page != nil {
+				dirty++
+			}
+		}
+	}
+	return tail >= int64(max(entries, weight/entryWeight)) || dirty >= entries/2
+}
+
+// snapshot writes the newest state to the store, moves the account onto what was
+// written, so that its pages need not stay in memory, and trims the log.
+func (a *account) snapshot(ctx context.Context) error {
+	if err := a.adopt(ctx); err != nil {
+		return err
+	}
+	if !a.outweighs(closingEntries) {
+		return nil
+	}
+	return a.writeSnapshot(ctx)
+}
+
+func (a *account) writeSnapshot(ctx context.Context) error {
+	s, head := a.committer.State()
+	w := snapshotWriter{account: a, at: map[metaPlace]metaPlace{}}
+	next, err := w.write(ctx, s)
+	if err != nil {
+		return err
+	}
+	err = a.log.WriteSnapshot(ctx, head, encodeManifest(next))
+	if errors.Is(err, fs.ErrExist) {
+		// Another process was faster: its pages are the ones that are kept.
+		if next, head, err = a.newestSnapshot(ctx); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	if err := a.committer.Rebase(ctx, head, next); err != nil {
+		return err
+	}
+	a.sawSnapshot(head)
+	_, err = a.log.Trim(ctx)
+	return err
+}
+
+// adopt moves the account onto a snapshot that another process wrote, if there is
+// a newer one: entries that it covers may be trimmed soon.
+func (a *account) adopt(ctx context.Context) error {
+	a.mu.Lock()
+	known := a.snapHead
+	a.mu.Unlock()
+	a.snapshots.looked.Store(a.store.opts.Now().UnixNano())
+	pos, err := a.log.SnapshotPosition(ctx)
+	if err != nil || pos <= known.Pos {
+		return err
+	}
+	s, head, err := a.newestSnapshot(ctx)
+	if err != nil || head.Pos <= known.Pos {
+		return err
+	}
+	if err := a.committer.Rebase(ctx, head, s); err != nil {
+		return err
+	}
+	a.sawSnapshot(head)
+	return nil
+}
+
+func (a *account) newestSnapshot(ctx context.Context) (*state, eventlog.Head, error) {
+	snap, err := a.log.LatestSnapshot(ctx)
+	if err != nil {
+		return nil, eventlog.Head{}, err
+	}
+	// The snapshot may be ahead of this process.
+	if _, err := a.committer.CatchUp(ctx); err != nil {
+		return nil, eventlog.Head{}, err
+	}
+	if snap == nil {
+		return nil, eventlog.Head{}, fmt.Errorf("mailbox: %ssnap: %w", a.prefix, fs.ErrNotExist)
+	}
+	s, err := decodeManifest(snap.Payload)
+	if err != nil {
+		return nil, eventlog.Head{}, fmt.Errorf("mailbox: snapshot at %d: %w: %w", snap.Pos, eventlog.ErrCorrupt, err)
+	}
+	return s, snap.Head, nil
+}
+
+// metaPlace is where one message's metadata is.
+type metaPlace struct {
+	src  metaSource
+	slot uint32
+}
+
+// snapshotWriter writes the pages of a state that are not in the store, and the
+// metadata that only the log has. It holds one segment and where each metadata
+// went.
+type snapshotWriter struct {
+	account *account
+	at      map[metaPlace]metaPlace // from -> to, of what was written
+
+	near    nearby
+	segment [][]byte
+	places  []metaPlace // where those of segment come from
+	bytes   int
+}
+
+// write returns the state with all its pages in the store.
+func (w *snapshotWriter) write(ctx context.Context, s *state) (*state, error) {
+	// Metadata first, over all mailboxes, so that segments come out full.
+	groups := make([][][]*pageRef, len(s.boxes))
+	for i, m := range s.boxes {
+		groups[i] = group(m.pages)
+		for _, g := range groups[i] {
+			if err := w.gather(ctx, g); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := w.flush(ctx); err != nil {
+		return nil, err
+	}
+	next := *s
+	next.boxes = make([]*Mailbox, len(s.boxes))
+	for i, m := range s.boxes {
+		box := *m
+		box.pages = make([]*pageRef, 0, len(groups[i]))
+		for _, g := range groups[i] {
+			refs, err := w.pages(ctx, g)
+			if err != nil {
+				return nil, err
+			}
+			box.pages = append(box.pages, refs...)
+		}
+		next.boxes[i] = &box
+	}
+	return &next, nil
+}
+
+// group divides pages into those that are written again together: a page that
+// must be written takes a small neighbour along, and new messages any page before
+// them that has room, so that pages fill up.
+func group(pages []*pageRef) [][]*pageRef {
+	const most = 8 * pageRows
+	small := func(r *pageRef) bool { return r.count <= pageRows*3/4 }
+	var out [][]*pageRef
+	rows := 0 // of the last group
+	for i, r := range pages {
+		rows += r.count
+		if i > 0 && rows <= most {
+			before := pages[i-1]
+			if small(before) && (r.page != nil || before.page != nil && small(r)) || before.count < pageRows && r.isNew() {
+				out[len(out)-1] = append(out[len(out)-1], r)
+				continue
+			}
+		}
+		out = append(out, []*pageRef{r})
+		rows = r.count
+	}
+	return out
+}
+
+// isNew reports whether no snapshot has a message of the page.
+func (r *pageRef) isNew() bool {
+	return r.page != nil && !slices.ContainsFunc(r.page.sources, func(s metaSource) bool { return s.entry == 0 })
+}
+
+// kept reports whether a group is one page that is in the store.
+func kept(g []*pageRef) bool { return len(g) == 1 && g[0].page == nil }
+
+// gather collects the metadata that a group has in the log. When pages have
+// become nearly full by new messages, or have it from many places by copies, they
+// get all of their metadata together: a listing reads a segment or two for them.
+func (w *snapshotWriter) gather(ctx context.Context, g []*pageRef) error {
+	if kept(g) {
+		return nil
+	}
+	count, logged, segments := 0, false, map[metaSource]bool{}
+	for _, r := range g {
+		p, err := w.account.page(ctx, r)
+		if err != nil {
+			return err
+		}
+		count += r.count
+		for _, s := range p.sources {
+			if logged = logged || s.entry != 0; s.entry == 0 {
+				segments[s] = true
+			}
+		}
+	}
+	const many = 8
+	all := logged && count >= pageRows*3/4 || len(segments) > many*len(g)
+	for _, r := range g {
+		p, err := w.account.page(ctx, r)
+		if err != nil {
+			return err
+		}
+		for i := range p.len() {
+			from := metaPlace{p.sources[p.srcs[i]], p.slots[i]}
+			if !all && from.src.entry == 0 {
+				continue
+			}
+			if err := w.add(ctx, from); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add puts one message's metadata into the segment, once however many copies of
+// the message there are.
+func (w *snapshotWriter) add(ctx context.Context, from metaPlace) error {
+	if _, ok := w.at[from]; ok {
+		return nil
+	}
+	metas, err := w.near.read(ctx, w.account, from.src)
+	if err != nil {
+		return err
+	}
+	if int64(from.slot) >= int64(len(metas)) {
+		return fmt.Errorf("mailbox: %s: metadata %d is not in its source: %w", w.account.prefix, from.slot, eventlog.ErrCorrupt)
+	}
+	meta := metas[from.slot]
+	if len(w.segment) == segmentMessages || w.bytes+len(meta) > segmentBytes {
+		if err := w.flush(ctx); err != nil {
+			return err
+		}
+	}
+	w.at[from] = metaPlace{} // until flush knows
+	w.segment = append(w.segment, meta)
+	w.places = append(w.places, from)
+	w.bytes += len(meta)
+	return nil
+}
+
+func (w *snapshotWriter) flush(ctx context.Context) error {
+	if len(w.segment) == 0 {
+		return nil
+	}
+	id, err := w.account.log.PutObject(ctx, objectMeta, encodeSegment(w.segment))
+	if err != nil {
+		return err
+	}
+	for i, from := range w.places {
+		w.at[from] = metaPlace{metaSource{segment: id}, uint32(i)}
+	}
+	w.segment, w.places, w.bytes = nil, nil, 0
+	return nil
+}
+
+// pages writes a group, if it is not in the store as it is.
+func (w *snapshotWriter) pages(ctx context.Context, g []*pageRef) (out []*pageRef, err error) {
+	if kept(g) {
+		return g, nil
+	}
+	n := newPage(pageRows)
+	flush := func() error {
+		if n.len() == 0 {
+			return nil
+		}
+		ref, err := w.put(ctx, n)
+		out, n = append(out, ref), newPage(pageRows)
+		return err
+	}
+	for _, r := range g {
+		p, err := w.account.page(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		for i := range p.len() {
+			row := p.row(i)
+			if to, ok := w.at[metaPlace{row.meta, row.slot}]; ok {
+				row.meta, row.slot = to.src, to.slot
+			}
+			n.push(row)
+			if n.len() == pageRows {
+				if err := flush(); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return out, flush()
+}
+
+func (w *snapshotWriter) put(ctx context.Context, p *page) (*pageRef, error) {
+	id, err := w.account.log.PutObject(ctx, objectPage, p.encode())
+	if err != nil {
+		return nil, err
+	}
+	ref := p.ref()
+	ref.id, ref.page = id, nil
+	w.account.store.cache.put(cacheKey{account: w.account.id, object: id}, p, p.memory())
+	return ref, nil
+}

@@ -1,0 +1,447 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// Options of a [Store]. The zero value is right for most.
+type Options struct {
+	Logger *slog.Logger // what went wrong without failing a call; default none
+
+	// NameKey lets [Store.Accounts] list names: they are sealed under it when
+	// accounts are made. Keep it outside the store. Without it the store knows
+	// accounts only by a salted hash of their names.
+	NameKey crypto.Key
+
+	Password crypto.PasswordParams // of new passwords
+	Pool     *crypto.Pool          // of password derivations; default the process's
+
+	CacheBytes   int64         // of decoded pages and metadata, for all accounts; default 8 MiB
+	PollInterval time.Duration // how often other processes' commits are looked for; default 2 s; negative: never, one process alone uses the store
+	MaxMessage   int64         // bytes; default [DefaultMaxMessage], at most 4 GiB - 1
+	Grace        time.Duration // how long what was superseded is kept; default 24 h, at least a minute; all processes must agree
+
+	Now func() time.Time // wall clock; default time.Now
+}
+
+// Store is the accounts kept in a blob.Store. Any number of Stores in any number
+// of processes may use one blob.Store. Its methods may be called from many
+// goroutines.
+type Store struct {
+	blobs    blob.Store
+	opts     Options
+	logger   *slog.Logger
+	salt     []byte
+	nameKey  crypto.Key
+	cache    *cache
+	verified *crypto.Verified
+	waker    *waker
+
+	freshness time.Duration
+
+	mu       sync.Mutex // protects what follows; taken before an account's
+	closed   bool
+	accounts map[eventlog.ID]*loading
+	known    map[eventlog.ID]known
+	inboxes  map[eventlog.ID]*inbox
+	retiring sync.WaitGroup // accounts that are being closed
+}
+
+// known is what a process remembers of an account, open or not.
+type known struct {
+	head    eventlog.Head     // the furthest seen: a log never gets shorter
+	recents map[MailboxID]UID // shown to sessions, but not yet said in the log
+}
+
+// maxKnown bounds of how many accounts a process remembers something, at about
+// 100 bytes each. A log that is rolled back is noticed by a process that
+// remembers it.
+const maxKnown = 1 << 16
+
+// loading is an account that is, or is about to be, open.
+type loading struct {
+	ready   chan struct{} // closed when account or err is set
+	account *account
+	err     error
+	refs    int // protected by Store.mu
+}
+
+const (
+	formatObject  = "store/format"
+	formatVersion = "letterlock store 1\n"
+	saltSize      = 32
+
+	defaultCache = 8 << 20
+	defaultPoll  = 2 * time.Second
+)
+
+// Open returns the accounts of a blob store, and makes an empty store ready on
+// first use. Close it when all accounts are closed.
+func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
+	if blobs == nil {
+		return nil, errors.New("mailbox: open: no blob store")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Pool == nil {
+		o.Pool = crypto.DefaultPool()
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCache
+	}
+	if o.PollInterval == 0 {
+		o.PollInterval = defaultPoll
+	}
+	if o.MaxMessage == 0 {
+		o.MaxMessage = DefaultMaxMessage
+	}
+	if o.MaxMessage < 0 || o.MaxMessage > maxMessage {
+		return nil, fmt.Errorf("mailbox: MaxMessage %d is not 1 to %d", o.MaxMessage, int64(maxMessage))
+	}
+	if o.Grace == 0 {
+		o.Grace = eventlog.DefaultGrace
+	}
+	if o.Grace < time.Minute {
+		return nil, fmt.Errorf("mailbox: Grace of %v is under a minute", o.Grace)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{
+		blobs: blobs, opts: o, logger: o.Logger, cache: newCache(o.CacheBytes), freshness: defaultFreshness,
+		verified: crypto.NewVerified(crypto.VerifiedOptions{}),
+		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
+	}
+	s.waker = newWaker(s)
+	if !o.NameKey.IsZero() {
+		s.nameKey = o.NameKey.Derive("letterlock/v1/name")
+	}
+	salt, err := storeSalt(ctx, blobs)
+	if err != nil {
+		return nil, err
+	}
+	s.salt = salt
+	return s, nil
+}
+
+// storeSalt reads the store's salt, or makes one in an empty store.
+func storeSalt(ctx context.Context, blobs blob.Store) ([]byte, error) {
+	for range 2 {
+		b, err := readAll(ctx, blobs, formatObject, len(formatVersion)+saltSize)
+		if err == nil {
+			salt, ok := bytes.CutPrefix(b, []byte(formatVersion))
+			if !ok || len(salt) != saltSize {
+				return nil, fmt.Errorf("mailbox: %s: not a letterlock store of this version: %w", formatObject, eventlog.ErrNewerVersion)
+			}
+			return salt, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("mailbox: open store: %w", err)
+		}
+		fresh := append([]byte(formatVersion), make([]byte, saltSize)...)
+		rand.Read(fresh[len(formatVersion):])
+		if err := blobs.Create(ctx, formatObject, bytes.NewReader(fresh)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("mailbox: make store: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("mailbox: %s: %w", formatObject, fs.ErrNotExist)
+}
+
+// stillThere returns an error if the store is not the one that was opened.
+func (s *Store) stillThere(ctx context.Context) error {
+	b, err := readAll(ctx, s.blobs, formatObject, len(formatVersion)+saltSize)
+	if err == nil && !bytes.HasSuffix(b, s.salt) {
+		err = errors.New("another store than the one that was opened")
+	}
+	if err != nil {
+		return fmt.Errorf("mailbox: %s: the store is gone: %v", formatObject, err)
+	}
+	return nil
+}
+
+// usable fails once the store is closed.
+func (s *Store) usable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	return nil
+}
+
+// readAll reads a small object whole.
+func readAll(ctx context.Context, blobs blob.Store, name string, max int) ([]byte, error) {
+	r, err := blobs.Open(ctx, name, 0, int64(max)+1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err == nil && len(b) > max {
+		err = fmt.Errorf("%s: more than %d bytes: %w", name, max, eventlog.ErrCorrupt)
+	}
+	return b, err
+}
+
+// Close ends the store's background work and waits for it. Calls on accounts that
+// are still open, and deliveries, fail with [ErrClosed] from then on; those under
+// way are not waited for.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	open := make([]*loading, 0, len(s.accounts))
+	for _, l := range s.accounts {
+		open = append(open, l)
+	}
+	clear(s.accounts)
+	s.retiring.Add(len(open))
+	s.mu.Unlock()
+	for _, l := range open {
+		<-l.ready
+		s.retire(l.account)
+	}
+	s.retiring.Wait()
+	s.waker.close()
+	return nil
+}
+
+// MaxMessage returns the largest message that is taken, in bytes.
+func (s *Store) MaxMessage() int64 { return s.opts.MaxMessage }
+
+// attach returns a handle on an account, which it opens if no handle is open. It
+// takes identity over, and fails with ErrSwappedKey if it is not the account's or
+// not the one that mail is delivered to.
+func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Identity, name string) (*Account, error) {
+	if err := s.checkPublished(ctx, accountPrefix(id), identity); err != nil {
+		identity.Wipe()
+		return nil, err
+	}
+	for {
+		l, first, err := s.join(id)
+		if err != nil {
+			identity.Wipe()
+			return nil, err
+		}
+		if first {
+			s.lead(ctx, id, l, identity)
+			if l.err != nil {
+				return nil, l.err
+			}
+			return s.handle(id, l, name), nil
+		}
+		select {
+		case <-l.ready:
+			err = l.err
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if err == nil && !l.account.recipient.Equal(identity.Recipient()) {
+			err = fmt.Errorf("mailbox: open account %v: %w", id, ErrSwappedKey)
+		}
+		if err == nil {
+			identity.Wipe() // the one that is loaded serves
+			return s.handle(id, l, name), nil
+		}
+		s.release(id, l)
+		// That another caller gave up is no reason to fail this one.
+		gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+		if !gaveUp || ctx.Err() != nil {
+			identity.Wipe()
+			return nil, err
+		}
+	}
+}
+
+// join returns the account that is or is being opened, or makes the caller open
+// it.
+func (s *Store) join(id eventlog.ID) (l *loading, first bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, false, ErrClosed
+	}
+	l = s.accounts[id]
+	if first = l == nil; first {
+		l = &loading{ready: make(chan struct{})}
+		s.accounts[id] = l
+	}
+	l.refs++
+	return l, first, nil
+}
+
+// lead opens the account for all who joined.
+func (s *Store) lead(ctx context.Context, id eventlog.ID, l *loading, identity *crypto.Identity) {
+	l.account, l.err = s.load(ctx, id, identity)
+	if l.err != nil {
+		s.mu.Lock()
+		if s.accounts[id] == l {
+			delete(s.accounts, id) // who comes next tries anew
+		}
+		s.mu.Unlock()
+	}
+	close(l.ready)
+}
+
+func (s *Store) handle(id eventlog.ID, l *loading, name string) *Account {
+	return &Account{account: l.account, name: name, detach: sync.OnceFunc(func() { s.release(id, l) })}
+}
+
+func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Identity) (*account, error) {
+	a, err := newAccount(s, id, identity)
+	if err != nil {
+		identity.Wipe()
+		return nil, err
+	}
+	if err = a.open(ctx); err != nil {
+		a.close()
+		return nil, err
+	}
+	s.waker.start()
+	return a, nil
+}
+
+// release gives back a handle. The last one closes the account.
+func (s *Store) release(id eventlog.ID, l *loading) {
+	s.mu.Lock()
+	l.refs--
+	last := l.refs == 0 && s.accounts[id] == l
+	if last {
+		delete(s.accounts, id)
+		s.retiring.Add(1)
+		if l.account != nil {
+			s.keepRecents(l.account)
+		}
+	}
+	s.mu.Unlock()
+	if last {
+		s.retire(l.account)
+	}
+}
+
+// retire closes an account, if it came to be opened, after a last snapshot if
+// that makes the next login cheaper. It ends one of s.retiring.
+func (s *Store) retire(a *account) {
+	if a == nil {
+		s.retiring.Done()
+		return
+	}
+	if !a.outweighs(closingEntries) {
+		a.close()
+		s.retiring.Done()
+		return
+	}
+	a.shutOut()
+	go func() {
+		defer s.retiring.Done()
+		defer a.leave()
+		a.snapshots.stop()
+		ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
+		defer cancel()
+		if err := a.snapshot(ctx); err != nil {
+			s.logger.Warn("snapshot failed", "log", a.prefix, "error", err)
+		}
+	}()
+}
+
+// forget drops what the cache holds of an account that was closed, unless it was
+// opened anew meanwhile.
+func (s *Store) forget(a *account) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.accounts[a.id] == nil {
+		s.cache.forget(a.id)
+	}
+}
+
+// openAccount returns the account if it is open in this process, else nil.
+func (s *Store) openAccount(id eventlog.ID) *account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.accounts[id]; l != nil {
+		select {
+		case <-l.ready:
+			return l.account
+		default:
+		}
+	}
+	return nil
+}
+
+// seenHead returns the furthest head of an account's log that is remembered.
+func (s *Store) seenHead(id eventlog.ID) eventlog.Head {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[id].head
+}
+
+// saw notes how far an account's log goes.
+func (s *Store) saw(id eventlog.ID, h eventlog.Head) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.known[id]; h.Pos > k.head.Pos {
+		k.head = h
+		s.remember(id, k)
+	}
+}
+
+// remember notes something of an account, and forgets any other, but one that is
+// open, where there are too many. Called with the mutex.
+func (s *Store) remember(id eventlog.ID, k known) {
+	s.known[id] = k
+	if len(s.known) <= maxKnown {
+		return
+	}
+	for other := range s.known { // in random order
+		if other != id && s.accounts[other] == nil {
+			delete(s.known, other)
+			return
+		}
+	}
+}
+
+// keepRecents remembers for the next login what was shown to sessions of an
+// account that is about to be closed. Called with the mutex.
+func (s *Store) keepRecents(a *account) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	k := s.known[a.id]
+	k.recents = nil
+	if len(a.recents) > 0 {
+		k.recents = maps.Clone(a.recents)
+	}
+	s.remember(a.id, k)
+}
+
+// recentsOf returns what keepRecents remembered.
+func (s *Store) recentsOf(id eventlog.ID) map[MailboxID]UID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recents := map[MailboxID]UID{}
+	maps.Copy(recents, s.known[id].recents)
+	return recents
+}
+
+// nameHash is how a name is looked up: nobody without the store can list or
+// compare names, and the store's owner can only test a guess.
+func (s *Store) nameHash(name string) string {
+	h := hmac.New(sha256.New, s.salt)
+	h.Write([]byte(name))
+	return fmt.Sprintf("name/%x", h.Sum(nil))
+}

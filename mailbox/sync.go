@@ -1,0 +1,191 @@
+package mailbox
+
+import (
+	"context"
+	"slices"
+)
+
+// Sync moves the view on to the account's newest state and returns what the
+// session is to be told. With holdExpunges it keeps what was expunged in the
+// view, as IMAP asks for while FETCH, STORE and SEARCH are answered (RFC 9051
+// section 7.5.1); a later Sync tells. After an error the view is where it was.
+func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
+	a, err := v.use()
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	if err := a.freshen(ctx); err != nil {
+		return nil, err
+	}
+	was, c := v.picture(), &Changes{}
+	next := a.state().byID(was.box.id)
+	if next == nil {
+		next = was.box.emptied()
+		c.MailboxDeleted = true
+	}
+	n, changed, err := v.follow(ctx, a, &was, next)
+	if err != nil {
+		return nil, err
+	}
+	if !holdExpunges {
+		if c.Expunged, err = n.tellGone(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	near := &nearby{}
+	for hit, err := range walk(ctx, a, n.box, n.ghosts, changed) {
+		if err != nil {
+			return nil, err
+		}
+		c.Updated = append(c.Updated, n.message(v.handle, hit, near))
+	}
+	if len(next.keywords) != len(was.box.keywords) {
+		c.Flags = next.Flags()
+	}
+	c.Exists, c.Recent, c.HighestModSeq = n.len(), n.recents, next.modseq
+	c.ExistsChanged = c.Exists != was.len()-len(c.Expunged)
+	c.RecentChanged = c.Recent != was.recents
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return nil, ErrClosed
+	}
+	v.told, v.silent = *n, nil
+	return c, nil
+}
+
+// follow returns the picture of next, with what was expunged since as ghosts, and
+// the UIDs whose flags changed in a way that the session does not know.
+func (v *View) follow(ctx context.Context, a *account, was *told, next *Mailbox) (n *told, changed uidSet, err error) {
+	expect := v.expectation(next)
+	gone, err := diff(ctx, a, was.box, next, func(u UID, old, now flagBits) {
+		if flags, silent := expect(u, old); !silent || flags != now {
+			changed.add(u)
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	n = &told{box: next, ghosts: was.ghosts, recents: was.recents}
+	if len(gone) > 0 {
+		n.ghosts = slices.Concat(n.ghosts, gone)
+		slices.SortFunc(n.ghosts, func(a, b ghost) int { return int(int64(a.uid) - int64(b.uid)) })
+	}
+	n.recent = v.claim(next, was.box.uidNext)
+	more, err := n.countRecent(ctx, a, was.box.uidNext)
+	n.recents += more
+	return n, changed, err
+}
+
+// silentChange is a change of flags that the session made and does not want to be
+// told of (FLAGS.SILENT).
+type silentChange struct {
+	uids  uidSet
+	op    FlagOp
+	flags []string
+}
+
+// maxSilent bounds how many silent changes a view remembers between two Syncs.
+// Of what is forgotten the session is told.
+const maxSilent = 64
+
+// hush notes a change of which the session is not to be told.
+func (v *View) hush(c silentChange) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.silent) == maxSilent {
+		v.silent = slices.Delete(v.silent, 0, 1)
+	}
+	v.silent = append(v.silent, c)
+}
+
+// expectation returns which flags the session takes a message to have: those it
+// was told, with its own silent changes. If the message has others now, somebody
+// else changed it too, and the session must be told (RFC 9051 section 6.4.6).
+func (v *View) expectation(next *Mailbox) func(u UID, told flagBits) (flags flagBits, silent bool) {
+	v.mu.Lock()
+	changes := slices.Clone(v.silent)
+	v.mu.Unlock()
+	bits := make([]flagBits, len(changes))
+	for i, c := range changes {
+		bits[i] = next.knownBits(c.flags)
+	}
+	return func(u UID, flags flagBits) (_ flagBits, silent bool) {
+		for i, c := range changes {
+			if c.uids.has(u) {
+				flags, silent = c.op.apply(flags, bits[i]), true
+			}
+		}
+		return flags, silent
+	}
+}
+
+// claim makes the messages from a UID on, as far as no other session has been
+// shown them, \Recent for this one, and returns all that are. A session that reads
+// only leaves them \Recent for the next (RFC 3501 section 6.3.2). The view keeps
+// what it claimed also if it is not moved on: nobody else will get it.
+func (v *View) claim(box *Mailbox, from UID) uidSet {
+	from = max(from, v.account.recentFrom(box, !v.readOnly))
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if from < box.uidNext {
+		v.recent = append(slices.Clone(v.recent), uidRun{from, box.uidNext - 1}).normalize()
+	}
+	return v.recent
+}
+
+// countRecent returns how many messages from a UID on are \Recent.
+func (t *told) countRecent(ctx context.Context, a *account, from UID) (int, error) {
+	n := 0
+	for _, r := range t.recent[t.recent.from(from):] {
+		below, err := a.rowsBelow(ctx, t.box, max(r.first, from))
+		if err != nil {
+			return 0, err
+		}
+		upTo, err := a.rowsBelow(ctx, t.box, r.last+1)
+		if err != nil {
+			return 0, err
+		}
+		n += upTo - below
+	}
+	return n, nil
+}
+
+// tellGone turns the ghosts into what the session is told.
+func (t *told) tellGone(ctx context.Context, a *account) ([]Expunged, error) {
+	if len(t.ghosts) == 0 {
+		return nil, nil
+	}
+	out := make([]Expunged, 0, len(t.ghosts))
+	// The ghosts before one have been told by then, so what is before it are the
+	// rows. Both are in order: one walk over the pages finds them all.
+	below, at := 0, cursor{pages: t.box.pages}
+	for _, g := range t.ghosts {
+		for !at.done() && at.pages[at.k].last < g.uid {
+			below += at.pages[at.k].count
+			at.skip()
+		}
+		index := below
+		if !at.done() && at.pages[at.k].first < g.uid {
+			if err := at.load(ctx, a); err != nil {
+				return nil, err
+			}
+			i, _ := at.page.find(g.uid)
+			index += i
+		}
+		out = append(out, Expunged{Index: index, UID: g.uid})
+		if t.recent.has(g.uid) {
+			t.recents--
+		}
+	}
+	t.ghosts = nil
+	return out, nil
+}
+
+// emptied returns the mailbox as sessions see it once it was deleted.
+func (m *Mailbox) emptied() *Mailbox {
+	c := *m
+	c.pages, c.exists, c.unseen, c.deleted, c.size = nil, 0, 0, 0, 0
+	return &c
+}

@@ -1,0 +1,240 @@
+package mailbox
+
+import (
+	"context"
+	"iter"
+	"math"
+	"sync"
+)
+
+// View is what one session has been told about a mailbox. It lags behind the
+// account's state until [View.Sync] moves it on, and answers every question from
+// what it was told, so that a session's numbers never shift under it: a message
+// that another session expunged keeps its Index, and its bytes, until a Sync
+// that may tell.
+//
+// A View serves one goroutine at a time; [View.Close] may be called from any. It
+// holds under 1 KiB, and, as long as it is not moved on, the pages that no snapshot
+// had when it was: about 100 bytes for each message of theirs.
+type View struct {
+	handle   *Account
+	account  *account
+	readOnly bool
+
+	mu sync.Mutex // protects what follows
+	told
+	silent []silentChange // what the session did and does not want to be told
+	closed bool
+}
+
+// told is a picture of a mailbox that a session has.
+type told struct {
+	box     *Mailbox
+	ghosts  []ghost // expunged but not told, ascending by UID
+	recent  uidSet  // UIDs that are \Recent for the session
+	recents int     // how many of its messages those are
+}
+
+func (t *told) len() int { return t.box.exists + len(t.ghosts) }
+
+// ghost is a message that is gone from the mailbox and not yet from the view.
+type ghost struct {
+	page *page
+	i    int
+	uid  UID
+}
+
+// Expunged is a message that the session is told is gone. Index is its place at
+// that moment of the telling: each one counts those before it as gone.
+type Expunged struct {
+	Index int
+	UID   UID
+}
+
+// Changes is what happened in a mailbox since the session was last told. A
+// protocol tells it in the order of the fields.
+type Changes struct {
+	Flags          []string   // all flags defined, if there are more than before; else nil
+	Expunged       []Expunged // in telling order
+	Updated        []*Message // whose flags changed; Index as it is after Expunged
+	Exists         int        // messages in the view
+	ExistsChanged  bool
+	Recent         int // messages that are \Recent for this session
+	RecentChanged  bool
+	HighestModSeq  ModSeq
+	MailboxDeleted bool // the mailbox is gone: all its messages are in Expunged
+}
+
+// Empty reports whether there is nothing to tell.
+func (c *Changes) Empty() bool {
+	return c.Flags == nil && len(c.Expunged) == 0 && len(c.Updated) == 0 && !c.ExistsChanged && !c.RecentChanged
+}
+
+// Name returns the mailbox's name when the view was last moved on.
+func (v *View) Name() string { return v.picture().box.name }
+
+// ID returns the mailbox's lasting identity.
+func (v *View) ID() MailboxID { return v.picture().box.id }
+
+// ReadOnly reports whether the mailbox was opened read-only.
+func (v *View) ReadOnly() bool { return v.readOnly }
+
+// UIDNext returns the UID that the next message will get, as far as told.
+func (v *View) UIDNext() UID { return v.picture().box.uidNext }
+
+// UIDValidity returns the mailbox's UIDVALIDITY.
+func (v *View) UIDValidity() uint32 { return v.picture().box.uidValidity }
+
+// HighestModSeq returns the highest MODSEQ told of.
+func (v *View) HighestModSeq() ModSeq { return v.picture().box.modseq }
+
+// Flags returns all flags that the mailbox defines, system flags first.
+func (v *View) Flags() []string { return v.picture().box.Flags() }
+
+// Len returns the number of messages in the view.
+func (v *View) Len() int {
+	t := v.picture()
+	return t.len()
+}
+
+// Recent returns the number of messages that are \Recent for this session
+// (RFC 3501 section 2.3.2): the first session to open the mailbox after they
+// came has them so.
+func (v *View) Recent() int {
+	return v.picture().recents
+}
+
+func (v *View) picture() told {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.told
+}
+
+// Close ends the view. Its methods fail with [ErrClosed] from then on.
+func (v *View) Close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed = true
+	v.silent = nil
+}
+
+// use begins a call: the caller must leave the account when it ends.
+func (v *View) use() (*account, error) {
+	v.mu.Lock()
+	closed := v.closed
+	v.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	return v.handle.use()
+}
+
+// FirstUnseen returns the Index of the first message without \Seen.
+func (v *View) FirstUnseen(ctx context.Context) (index int, ok bool, err error) {
+	a, err := v.use()
+	if err != nil {
+		return 0, false, err
+	}
+	defer a.leave()
+	t := v.picture()
+	start := 0
+	for _, r := range t.box.pages {
+		if r.unseen > 0 {
+			p, err := a.page(ctx, r)
+			if err != nil {
+				return 0, false, err
+			}
+			for i, f := range p.flags {
+				if f&bitSeen == 0 {
+					return start + i + ghostsBelow(t.ghosts, p.uids[i]), true, nil
+				}
+			}
+		}
+		start += r.count
+	}
+	return 0, false, nil
+}
+
+// Messages yields the messages of a set in ascending order. Those that are not
+// there are left out. A Message stays good after the next one is asked for, but
+// costs memory as long as it is kept.
+func (v *View) Messages(ctx context.Context, set Set) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		a, err := v.use()
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer a.leave()
+		t := v.picture()
+		uids, err := t.resolve(ctx, a, set)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		near := &nearby{}
+		for hit, err := range walk(ctx, a, t.box, t.ghosts, uids) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(t.message(v.handle, hit, near), nil) {
+				return
+			}
+		}
+	}
+}
+
+// hit is a message found by walk.
+type hit struct {
+	index int
+	page  *page
+	i     int
+}
+
+// walk yields the messages of a mailbox and its ghosts that are in a set, in
+// order, and reads only pages that the set touches.
+func walk(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, uids uidSet) iter.Seq2[hit, error] {
+	return walkPages(ctx, a, box, ghosts, uids, func(*pageRef) bool { return true })
+}
+
+// walkPages is walk without the pages that want refuses. Ghosts are not refused.
+func walkPages(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, uids uidSet, want func(*pageRef) bool) iter.Seq2[hit, error] {
+	return func(yield func(hit, error) bool) {
+		start, g := 0, 0
+		// haunt yields the wanted ghosts below a UID. A ghost's index is the
+		// number of rows and of ghosts before it.
+		haunt := func(below UID) bool {
+			for ; g < len(ghosts) && ghosts[g].uid < below; g++ {
+				if uids.has(ghosts[g].uid) && !yield(hit{start + g, ghosts[g].page, ghosts[g].i}, nil) {
+					return false
+				}
+			}
+			return true
+		}
+		for _, r := range box.pages {
+			if !haunt(r.first) {
+				return
+			}
+			if g == len(ghosts) || ghosts[g].uid > r.last {
+				// No ghost among the page's rows: it can be left out.
+				if !uids.touches(r.first, r.last) || !want(r) {
+					start += r.count
+					continue
+				}
+			}
+			p, err := a.page(ctx, r)
+			if err != nil {
+				yield(hit{}, err)
+				return
+			}
+			for i, u := range p.uids {
+				if !haunt(u) || uids.has(u) && !yield(hit{start + g, p, i}, nil) {
+					return
+				}
+				start++
+			}
+		}
+		haunt(math.MaxUint32)
+	}
+}
