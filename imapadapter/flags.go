@@ -1,0 +1,59 @@
+package imapadapter
+
+import (
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/letterlock/letterlock/mailbox"
+)
+
+// flagRecent is kept by IMAP4rev1 only: RFC 3501 section 2.3.2.
+const flagRecent imap.Flag = `\Recent`
+
+// flags returns flags as the engine writes them. One that it cannot write, which
+// no IMAP client can have set, is left out: the engine would leave half a line in
+// its buffer.
+func flags(names []string) []imap.Flag {
+	out := make([]imap.Flag, 0, len(names)+1)
+	for _, n := range names {
+		if validFlag(n) {
+			out = append(out, imap.Flag(n))
+		}
+	}
+	return out
+}
+
+// messageFlags returns a message's flags. \Recent is unknown to a client that
+// enabled IMAP4rev2.
+func messageFlags(m *mailbox.Message, rev2 bool) []imap.Flag {
+	out := flags(m.Flags())
+	if m.Recent && !rev2 {
+		out = append(out, flagRecent)
+	}
+	return out
+}
+
+// flagNames returns the flags that a client sent, without \Recent: a client that
+// copies a message's flags from elsewhere may send it, and cannot set it.
+func flagNames(fs []imap.Flag) []string {
+	out := make([]string, 0, len(fs))
+	for _, f := range fs {
+		if !strings.EqualFold(string(f), string(flagRecent)) {
+			out = append(out, string(f))
+		}
+	}
+	return out
+}
+
+// validFlag reports whether a flag is one by RFC 9051 section 9: an atom, with
+// perhaps a backslash before it.
+func validFlag(f string) bool {
+	name := strings.TrimPrefix(f, `\`)
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`(){%*"\]`, c) >= 0 {
+			return false
+		}
+	}
+	return name != ""
+}

@@ -1,0 +1,141 @@
+package imapadapter
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapserver"
+
+	"github.com/letterlock/letterlock/mailbox"
+)
+
+// NewSession returns the function that an engine's Options.NewSession wants. It
+// is the Session alone: for the guard, for the bounds on connections, and for
+// Shutdown, use [NewServer]. The engine's Options.Caps should be [Caps].
+//
+// It panics if o has neither a Store nor Authenticate.
+func NewSession(o *Options) func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+	o = checked(o)
+	return func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
+		return newSession(o, c, nil), nil, nil
+	}
+}
+
+func checked(o *Options) *Options {
+	if o == nil || o.Store == nil && o.Authenticate == nil {
+		panic("imapadapter: options need a Store or Authenticate")
+	}
+	return o.withDefaults()
+}
+
+// session is one connection's imapserver.Session. The engine calls its methods
+// one after the other, but for Idle: that runs in a goroutine of its own, which
+// the engine does not wait for if IDLE ends in anything but DONE. So every
+// method holds mu from its beginning to its end, and the engine's next call
+// waits until an Idle that was left behind has noticed that it should stop.
+type session struct {
+	o      *Options
+	conn   *imapserver.Conn
+	link   *link           // nil if the engine is not a Server's
+	ctx    context.Context // of the connection: the engine has none
+	cancel context.CancelFunc
+
+	mu       sync.Mutex // protects what follows
+	account  *mailbox.Account
+	view     *mailbox.View
+	deleted  bool            // the client was told that the view's mailbox is gone
+	echo     *mailbox.Set    // messages of a STORE whose flags the client is to be told
+	saved    []mailbox.Range // UIDs of the last SEARCH RETURN (SAVE): RFC 5182
+	failures int             // logins that failed
+}
+
+var (
+	_ imapserver.SessionIMAP4rev2      = (*session)(nil)
+	_ imapserver.SessionSASL           = (*session)(nil)
+	_ imapserver.SessionUnauthenticate = (*session)(nil)
+	_ imapserver.SessionAppendLimit    = (*session)(nil)
+)
+
+func newSession(o *Options, c *imapserver.Conn, l *link) *session {
+	s := &session{o: o, conn: c, link: l}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Close is the engine's last call. What still runs is cancelled and waited for.
+func (s *session) Close() error {
+	s.cancel()
+	if !s.mu.TryLock() {
+		// An Idle that was left behind may be writing to a client that does not
+		// read.
+		_ = s.conn.NetConn().Close()
+		s.mu.Lock()
+	}
+	defer s.mu.Unlock()
+	s.leave()
+	s.link.over()
+	return nil
+}
+
+// leave gives back the account and all that belongs to it.
+func (s *session) leave() {
+	s.deselect()
+	if s.account != nil {
+		_ = s.account.Close()
+		s.account = nil
+	}
+}
+
+func (s *session) deselect() {
+	if s.view != nil {
+		s.view.Close()
+		s.view = nil
+	}
+	s.deleted, s.echo, s.saved = false, nil, nil
+}
+
+// rev2 reports whether the client enabled IMAP4rev2, which has no \Recent.
+func (s *session) rev2() bool { return s.conn.EnabledCaps().Has(imap.CapIMAP4rev2) }
+
+// operation is the work on one command.
+type operation struct {
+	s     *session
+	name  string
+	ctx   context.Context // done when the connection is, or the time is up
+	stop  context.CancelFunc
+	timer *time.Timer
+}
+
+// begin begins the work on a command. Its end must be deferred.
+func (s *session) begin(name string) *operation {
+	s.mu.Lock()
+	op := s.operation(name)
+	if !s.link.open() {
+		op.stop()
+	}
+	return op
+}
+
+func (op *operation) end() {
+	op.close()
+	op.s.mu.Unlock()
+}
+
+// operation begins work inside of what holds mu. Its close must be deferred.
+func (s *session) operation(name string) *operation {
+	ctx, stop := context.WithCancel(s.ctx)
+	return &operation{s: s, name: name, ctx: ctx, stop: stop, timer: time.AfterFunc(s.o.Timeout, stop)}
+}
+
+func (op *operation) close() {
+	op.timer.Stop()
+	op.stop()
+}
+
+// progress gives the command its time anew.
+func (op *operation) progress() { op.timer.Reset(op.s.o.Timeout) }
+
+func (op *operation) fail(err error) error     { return op.s.fail(op.name, err) }
+func (op *operation) failDest(err error) error { return op.s.failDest(op.name, err) }
