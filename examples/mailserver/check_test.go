@@ -1,0 +1,103 @@
+package main
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/blob/diskblob"
+	"github.com/letterlock/letterlock/mailbox"
+)
+
+// demoStore makes a store with the demo's account and mails in ./mail, and
+// returns the password.
+func demoStore(t *testing.T) string {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	blobs, err := diskblob.Open("mail", nil)
+	require.NoError(t, err)
+	s, err := mailbox.Open(t.Context(), blobs, mailbox.Options{Password: cheap})
+	require.NoError(t, err)
+	var text strings.Builder
+	require.NoError(t, startDemo(t.Context(), &text, s, "mail.demo-password", nil))
+	require.NoError(t, s.Close())
+	password, err := os.ReadFile("mail.demo-password")
+	require.NoError(t, err)
+	require.Contains(t, text.String(), strings.TrimSpace(string(password)))
+	return string(password)
+}
+
+func TestCheckFindsNothing(t *testing.T) {
+	password := demoStore(t)
+	assert.Contains(t, ok(t, "", "check", "-store", "mail"), "no damage found")
+	assert.Contains(t, ok(t, password, "check", "-store", "mail", "-account", "demo"), "account: 3 messages")
+
+	var res result
+	require.NoError(t, json.Unmarshal([]byte(ok(t, password, "check", "-store", "mail", "-account", "demo", "-json")), &res))
+	assert.True(t, res.OK)
+	assert.Equal(t, 1, res.Store.Accounts)
+	assert.Equal(t, 3, res.Account.Messages)
+	assert.NotNil(t, res.Problems)
+
+	require.NoError(t, os.WriteFile("paper", []byte(ok(t, password, "account", "recovery", "demo", "-store", "mail")), 0o600))
+	assert.Contains(t, ok(t, "", "check", "-store", "mail", "-account", "demo", "-recovery-file", "paper"), "account: 3 messages")
+	assert.Equal(t, exitFailed, invoke(t, "wrong\n", "check", "-store", "mail", "-account", "demo").code)
+}
+
+func TestCheckNamesDamage(t *testing.T) {
+	password := demoStore(t)
+	var body string
+	require.NoError(t, filepath.WalkDir("mail", func(path string, d fs.DirEntry, err error) error {
+		if filepath.Base(filepath.Dir(path)) == "body" {
+			body = path
+		}
+		return err
+	}))
+	require.NotEmpty(t, body)
+	b, err := os.ReadFile(body)
+	require.NoError(t, err)
+	b[len(b)-1] ^= 1
+	require.NoError(t, os.Remove(body))
+	require.NoError(t, os.WriteFile(body, b, 0o400))
+
+	r := invoke(t, password, "check", "-store", "mail", "-account", "demo")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.out, filepath.Base(body))
+	assert.Contains(t, r.err, "problems found: 1")
+
+	r = invoke(t, password, "check", "-store", "mail", "-account", "demo", "-json")
+	assert.Equal(t, exitFailed, r.code)
+	var res result
+	require.NoError(t, json.Unmarshal([]byte(r.out), &res))
+	assert.False(t, res.OK)
+	require.Len(t, res.Problems, 1)
+	assert.Contains(t, res.Problems[0].Object, filepath.Base(body))
+}
+
+// The demo started again prints the same password and adds nothing; an account of
+// that name with another password is left alone.
+func TestDemoAgain(t *testing.T) {
+	password := strings.TrimSpace(demoStore(t))
+	again := func() string {
+		blobs, err := diskblob.Open("mail", nil)
+		require.NoError(t, err)
+		s, err := mailbox.Open(t.Context(), blobs, mailbox.Options{Password: cheap})
+		require.NoError(t, err)
+		var text strings.Builder
+		require.NoError(t, startDemo(t.Context(), &text, s, "mail.demo-password", nil))
+		require.NoError(t, s.Close())
+		return text.String()
+	}
+	assert.Contains(t, again(), password)
+	assert.Contains(t, ok(t, password, "check", "-store", "mail", "-account", "demo"), "account: 3 messages")
+
+	ok(t, password+"\nmine\n", "account", "passwd", "demo", "-store", "mail")
+	assert.NotContains(t, again(), password)
+	assert.Contains(t, ok(t, "mine", "check", "-store", "mail", "-account", "demo"), "account: 3 messages")
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/crypto"
+)
+
+// cheap makes password derivations cost as little as is allowed.
+var cheap = crypto.PasswordParams{Time: 5, Memory: 7168, Threads: 1}
+
+// ran is what a run of the program left.
+type ran struct {
+	code     int
+	out, err string
+}
+
+// invoke runs the program as main does, with stdin for its standard input.
+func invoke(t *testing.T, stdin string, args ...string) ran {
+	t.Helper()
+	var out, err bytes.Buffer
+	p := newProgram(strings.NewReader(stdin), &out, &err)
+	p.cost = cheap
+	code := p.run(t.Context(), args)
+	return ran{code, out.String(), err.String()}
+}
+
+// ok runs the program, which must succeed, and returns its output.
+func ok(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	r := invoke(t, stdin, args...)
+	require.Equal(t, exitOK, r.code, "%v: %s", args, r.err)
+	require.Empty(t, r.err, "%v", args)
+	return r.out
+}
+
+func TestParseTakesFlagsAnywhere(t *testing.T) {
+	for _, line := range []string{
+		"-s x -b one two", "one -s x two -b", "one two -b -s x", "-b one -s=x two", "-b -s x one -- two", "--s x --b -- one two",
+	} {
+		fs := flag.NewFlagSet("", flag.ContinueOnError)
+		s, b := fs.String("s", "", ""), fs.Bool("b", false, "")
+		names, err := parse(fs, strings.Fields(line))
+		require.NoError(t, err, line)
+		assert.Equal(t, []string{"one", "two"}, names, line)
+		assert.Equal(t, "x", *s, line)
+		assert.True(t, *b, line)
+	}
+
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	names, err := parse(fs, []string{"one", "--", "-s", "--"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"one", "-s", "--"}, names)
+
+	fs.SetOutput(io.Discard)
+	_, err = parse(fs, []string{"one", "-unknown"})
+	require.Error(t, err)
+}
+
+// What cannot be asked for is refused in one line, with status 2.
+func TestUsageErrors(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	for want, args := range map[string][]string{
+		"no command":                    {},
+		`unknown command "sevre"`:       {"sevre"},
+		`unknown command "account"`:     {"account"},
+		`unknown command "account ad"`:  {"account", "ad", "ann"},
+		"the command comes first":       {"-store", dir, "serve"},
+		"-store is missing":             {"serve"},
+		"NAME is missing":               {"account", "add", "-store", dir},
+		"ID is missing":                 {"account", "token", "revoke", "ann", "-store", dir},
+		"ADDRESS is missing":            {"deliver"},
+		`unexpected argument "bob"`:     {"account", "add", "ann", "bob", "-store", dir},
+		"flag provided but not defined": {"serve", "-stroe", dir},
+		"-tls-cert without -tls-key":    {"serve", "-store", dir, "-tls-cert", "c.pem"},
+		"-tls-key without -tls-cert":    {"serve", "-store", dir, "-tls-key", "k.pem"},
+		"-imaps needs":                  {"serve", "-store", dir, "-imaps", "127.0.0.1:0"},
+		"nothing to serve":              {"serve", "-store", dir, "-imap", "", "-lmtp", ""},
+		"-log-format is text or json":   {"serve", "-store", dir, "-log-format", "xml"},
+		"-recovery-file without":        {"check", "-store", dir, "-recovery-file", "r"},
+		"-name-key must not be in":      {"account", "add", "ann", "-store", dir, "-name-key", filepath.Join(dir, "key")},
+		"-name-key is missing":          {"serve", "-store", "s3://bucket"},
+		"no angle brackets":             {"deliver", "a@b>"},
+	} {
+		r := invoke(t, "", args...)
+		assert.Equal(t, exitUsage, r.code, "%v", args)
+		assert.Empty(t, r.out, "%v", args)
+		assert.Contains(t, r.err, want, "%v", args)
+		assert.Equal(t, 1, strings.Count(r.err, "\n"), "%v: %s", args, r.err)
+	}
+	assert.NoDirExists(t, dir)
+}
+
+func TestHelpOfEveryCommand(t *testing.T) {
+	all := ok(t, "", "-h")
+	for _, args := range [][]string{{"help"}, {"--help"}, {"account", "-h"}, {"account", "token", "help"}} {
+		assert.Equal(t, all, ok(t, "", args...))
+	}
+	for _, c := range commands() {
+		assert.Contains(t, all, c.name)
+		assert.Contains(t, all, c.about)
+		text := ok(t, "", append(strings.Fields(c.name), "-h")...)
+		for _, part := range []string{"NAME\n    mailserver " + c.name + " - ", "SYNOPSIS\n", "DESCRIPTION\n", "FLAGS\n    -", "EXIT STATUS\n"} {
+			assert.Contains(t, text, part)
+		}
+		for line := range strings.Lines(text) {
+			assert.LessOrEqual(t, len(line), 100, "%s: %q", c.name, line)
+		}
+	}
+}
+
+// What fails says why in one line, with status 1.
+func TestFailures(t *testing.T) {
+	t.Chdir(t.TempDir())
+	ok(t, "secret\n", "account", "add", "ann", "-store", "mail")
+	require.NoError(t, os.Mkdir("full", 0o700))
+	require.NoError(t, os.WriteFile("full/letter.txt", []byte("x"), 0o600))
+	require.NoError(t, os.WriteFile("file", []byte("AGE-SECRET-KEY-PQ-1WRONG\n"), 0o600))
+	for want, run := range map[string]struct {
+		stdin string
+		args  []string
+	}{
+		"account ann: account exists":       {"x\n", []string{"account", "add", "ann", "-store", "mail"}},
+		"account ANN: account exists":       {"x\n", []string{"account", "add", "ANN", "-store", "mail"}},
+		"account bob: no such account":      {"x\n", []string{"account", "passwd", "bob", "-store", "mail"}},
+		"account ann: wrong password":       {"x\n", []string{"account", "recovery", "ann", "-store", "mail"}},
+		"account ann: no password on stand": {"", []string{"account", "recovery", "ann", "-store", "mail"}},
+		"no new password on standard input": {"secret\n", []string{"account", "passwd", "ann", "-store", "mail"}},
+		"an empty password is not allowed":  {"\n", []string{"account", "add", "eve", "-store", "mail"}},
+		"password of more than 4096 bytes":  {strings.Repeat("x", 5000), []string{"account", "add", "eve", "-store", "mail"}},
+		"has no spaces or control":          {"x\n", []string{"account", "add", "a b", "-store", "mail"}},
+		`want "user" or "user@domain"`:      {"x\n", []string{"account", "add", "ann@", "-store", "mail"}},
+		"there is no store in nowhere":      {"x\n", []string{"account", "list", "-store", "nowhere"}},
+		"there is no store in full":         {"x\n", []string{"check", "-store", "full"}},
+		"neither empty nor a store":         {"x\n", []string{"account", "add", "ann", "-store", "full"}},
+		"store file is not a folder":        {"x\n", []string{"account", "add", "ann", "-store", "file"}},
+		"not a directory":                   {"x\n", []string{"account", "add", "ann", "-store", "file/mail"}},
+		"no such token":                     {"secret\n", []string{"account", "token", "revoke", "ann", "x", "-store", "mail"}},
+		"recovery file file: ":              {"", []string{"account", "recovery", "ann", "-store", "mail", "-recovery-file", "file"}},
+		"recovery file: open gone":          {"", []string{"account", "recovery", "ann", "-store", "mail", "-recovery-file", "gone"}},
+		"name key file: want 64":            {"", []string{"account", "list", "-store", "mail", "-name-key", "file"}},
+		"there is no key of account names":  {"", []string{"account", "list", "-store", "mail", "-name-key", "gone"}},
+		"certificate: stat gone":            {"", []string{"serve", "-store", "mail", "-tls-cert", "gone", "-tls-key", "file"}},
+		"certificate file: ":                {"", []string{"serve", "-store", "mail", "-tls-cert", "file", "-tls-key", "file"}},
+		"s3":                                {"", []string{"serve", "-store", "s3://bucket?endpoint=ftp://host", "-name-key", "key"}},
+		"connection refused":                {"", []string{"deliver", "ann", "-lmtp", "unix:file"}},
+	} {
+		r := invoke(t, run.stdin, run.args...)
+		assert.Equal(t, exitFailed, r.code, "%v", run.args)
+		assert.Empty(t, r.out, "%v", run.args)
+		assert.Contains(t, r.err, want, "%v", run.args)
+		assert.Equal(t, 1, strings.Count(r.err, "\n"), "%v: %s", run.args, r.err)
+		assert.NotContains(t, r.err, "WRONG", "part of a secret")
+	}
+	assert.Equal(t, "ann\n", ok(t, "", "account", "list", "-store", "mail"))
+	assert.NoDirExists(t, "nowhere")
+}
