@@ -1,0 +1,14 @@
+// Package e2e tests the mail server of examples/mailserver from outside: as a
+// process that is started, connected to, killed, and started again, on a folder
+// that other processes use too.
+//
+// It holds tests only. Those that need nothing but Go run in every "go test
+// ./...". Those with real mail programs have the build tag clients, and fail if
+// a program is missing:
+//
+//	go test -tags clients ./internal/e2e
+//
+// They want curl, swaks, mbsync, neomutt, python3, age (1.3 or newer), and node
+// with the package imapflow (NODE_PATH says where). The script .ci/run installs
+// them all.
+package e2e

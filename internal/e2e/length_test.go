@@ -1,0 +1,8 @@
+//go:build !clients
+
+package e2e
+
+import "time"
+
+// writersFor is how long TestManyWriters writes.
+const writersFor = 10 * time.Second

@@ -1,0 +1,125 @@
+// Package layers keeps the rule of who may import whom. It has no code: its test
+// reads the files of the module.
+package layers
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/letterlock/letterlock/"
+
+// allowed says what a package may import of this module. A package that is not
+// listed is listed by its nearest parent that is.
+var allowed = map[string][]string{
+	"blob":                        {},
+	"blob/memblob":                {"blob"},
+	"blob/diskblob":               {"blob"},
+	"blob/blobtest":               {"blob"},
+	"blob/s3blob":                 {"blob"},
+	"blob/s3blob/s3url":           {"blob/s3blob"},
+	"blob/s3blob/internal/fakes3": {},
+	"crypto":                      {},
+	"eventlog":                    {"blob", "crypto"},
+	"mailbox/message":             {},
+	"mailbox":                     {"blob", "crypto", "eventlog", "mailbox/message"},
+	"imapadapter":                 {"crypto", "eventlog", "mailbox", "mailbox/message"},
+	"lmtpadapter":                 {"crypto", "eventlog", "mailbox"},
+	"examples":                    {"blob", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "lmtpadapter"},
+	"internal":                    {},
+}
+
+// only says which packages may import what is outside.
+var only = map[string][]string{
+	"github.com/emersion/go-imap/":        {"imapadapter"},
+	"github.com/emersion/go-smtp":         {"lmtpadapter"},
+	"github.com/emersion/go-message":      {"mailbox/message"},
+	"filippo.io/age":                      {"crypto"},
+	"golang.org/x/crypto/":                {"crypto"},
+	"github.com/vmihailenco/msgpack/":     {"mailbox", "mailbox/message"},
+	"github.com/aws/":                     {"blob/s3blob", "blob/s3blob/s3url", "blob/s3blob/internal/fakes3"},
+	"github.com/aws/aws-sdk-go-v2/config": {"blob/s3blob/s3url"},
+	"net/http":                            {"blob/s3blob", "blob/s3blob/s3url", "blob/s3blob/internal/fakes3"},
+	"net":                                 {"imapadapter", "lmtpadapter", "examples", "blob/s3blob/s3url"},
+}
+
+func TestLayers(t *testing.T) {
+	root := filepath.Join("..", "..")
+	files := 0
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && file != root) {
+			return fs.SkipDir
+		}
+		// A folder with a go.mod of its own is another module.
+		if _, err := os.Stat(filepath.Join(file, "go.mod")); d.IsDir() && file != root && err == nil {
+			return fs.SkipDir
+		}
+		// Tests may use what they need.
+		if d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		files++
+		rel, err := filepath.Rel(root, filepath.Dir(file))
+		require.NoError(t, err)
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, spec := range f.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			check(t, filepath.ToSlash(rel), name)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Greater(t, files, 50, "the files of the module were read")
+}
+
+func check(t *testing.T, from, name string) {
+	t.Helper()
+	owner := from
+	for allowed[owner] == nil && owner != "." {
+		owner = path.Dir(owner)
+	}
+	require.NotEqual(t, ".", owner, "package %s is not in the list of layers", from)
+	if to, ok := strings.CutPrefix(name, module); ok {
+		ok := slices.ContainsFunc(allowed[owner], func(a string) bool { return to == a }) || strings.HasPrefix(to, owner+"/") && owner == "examples"
+		require.True(t, ok, "%s imports %s", from, to)
+		return
+	}
+	for prefix, owners := range only {
+		if name == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(name, prefix) || strings.HasPrefix(name, prefix+"/") && prefix != "net" {
+			require.Contains(t, owners, owner, "%s imports %s", from, name)
+		}
+	}
+	if strings.Contains(strings.Split(name, "/")[0], ".") {
+		known := slices.ContainsFunc(dependencies(t), func(m string) bool { return name == m || strings.HasPrefix(name, m+"/") })
+		require.True(t, known, "%s imports %s, which go.mod does not name", from, name)
+	}
+}
+
+// dependencies returns the modules that go.mod requires directly.
+func dependencies(t *testing.T) []string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	require.NoError(t, err)
+	var out []string
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 2 && strings.Contains(f[0], ".") && strings.HasPrefix(f[1], "v") {
+			out = append(out, f[0])
+		}
+	}
+	return out
+}
