@@ -90,7 +90,7 @@ func (b *bench) add(name string, value float64, unit string) {
 func (b *bench) phase(name string, do func() error) error {
 	before := b.sampler.sample()
 	begin := time.Now()
-	err := do()
+	err := b.counted(name, 1, do)
 	wall := time.Since(begin)
 	after := b.sampler.sample()
 	if err != nil {
@@ -110,12 +110,17 @@ func (b *bench) phase(name string, do func() error) error {
 // repeat does something short many times and records the median and the worst.
 func (b *bench) repeat(name string, n int, do func(i int) error) error {
 	times := make([]time.Duration, n)
-	for i := range times {
-		begin := time.Now()
-		if err := do(i); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	if err := b.counted(name, n, func() error {
+		for i := range times {
+			begin := time.Now()
+			if err := do(i); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			times[i] = time.Since(begin)
 		}
-		times[i] = time.Since(begin)
+		return nil
+	}); err != nil {
+		return err
 	}
 	b.spread(name, times)
 	return nil

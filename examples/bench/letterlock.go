@@ -16,7 +16,8 @@ type letterlock struct {
 	dir     string
 	program string // "" until it is built
 	all     []account
-	tokens  int // how many of the accounts have one
+	tokens  int     // how many of the accounts have one
+	bucket  *bucket // nil: objects are in a folder
 
 	imapAddress, lmtpAddress string
 
@@ -26,11 +27,31 @@ type letterlock struct {
 
 const libraryModule = "github.com/letterlock/letterlock"
 
-func (l *letterlock) name() string        { return "letterlock" }
+func (l *letterlock) name() string {
+	if l.bucket != nil {
+		return "letterlock-s3"
+	}
+	return "letterlock"
+}
 func (l *letterlock) imap() string        { return l.imapAddress }
 func (l *letterlock) lmtp() string        { return l.lmtpAddress }
 func (l *letterlock) accounts() []account { return l.all }
-func (l *letterlock) store() string       { return filepath.Join(l.dir, l.name(), "mail") }
+
+// place are the arguments that say where the objects are.
+func (l *letterlock) place() []string {
+	dir := filepath.Join(l.dir, l.name())
+	if l.bucket != nil {
+		return []string{"-store", l.bucket.store, "-name-key", filepath.Join(dir, "namekey")}
+	}
+	return []string{"-store", filepath.Join(dir, "mail")}
+}
+
+// inBucket is letterlock with its objects in a bucket.
+type inBucket struct{ *letterlock }
+
+func (l inBucket) requests() requestKinds { return l.bucket.requests() }
+
+func (l inBucket) stop() error { return errors.Join(l.letterlock.stop(), l.bucket.close()) }
 
 func (l *letterlock) pid() int {
 	l.mu.Lock()
@@ -101,7 +122,7 @@ func buildMailserver(ctx context.Context, dir string) (string, error) {
 
 // command runs a command of the program that asks for a password.
 func (l *letterlock) command(ctx context.Context, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, l.program, append(args, "-store", l.store())...)
+	c := exec.CommandContext(ctx, l.program, append(args, l.place()...)...)
 	c.Stdin = strings.NewReader(password + "\n")
 	out, err := c.Output()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
@@ -112,8 +133,7 @@ func (l *letterlock) command(ctx context.Context, args ...string) (string, error
 
 func (l *letterlock) serve(ctx context.Context) error {
 	p, err := startProcess(filepath.Join(l.dir, l.name(), "log"), l.program,
-		"serve", "-store", l.store(), "-imap", l.imapAddress, "-lmtp", l.lmtpAddress,
-		"-max-conns", "16384")
+		append([]string{"serve", "-imap", l.imapAddress, "-lmtp", l.lmtpAddress, "-max-conns", "16384"}, l.place()...)...)
 	if err != nil {
 		return err
 	}

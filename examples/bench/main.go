@@ -9,6 +9,7 @@
 //	go run .                                             # letterlock, all workloads
 //	go run . -servers letterlock,dovecot,dovecot-crypt   # and Debian's Dovecot, as root
 //	go run . -address 127.0.0.1:143 -lmtp 127.0.0.1:24 -pid 4242 -accounts ann:secret,bob:secret
+//	go run . -servers letterlock-s3 -store 's3://bucket/prefix?endpoint=...'
 //	go run . -render bench.json                          # draw an earlier run again
 //
 // Every workload is a function in a file work*.go; bench.go runs them, server.go
@@ -41,6 +42,7 @@ type options struct {
 	render     string
 	plots      string
 	mailserver string
+	store      string
 	counts     counts
 
 	address, lmtp, accounts string
@@ -94,7 +96,8 @@ func parseFlags(args []string, w io.Writer) (*options, error) {
 	o := &options{counts: fullCounts()}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(w)
-	fs.StringVar(&o.servers, "servers", "letterlock", "comma-separated `names`: letterlock, dovecot, dovecot-crypt")
+	fs.StringVar(&o.servers, "servers", "letterlock", "comma-separated `names`: letterlock, letterlock-s3, dovecot, dovecot-crypt")
+	fs.StringVar(&o.store, "store", "", "the bucket of letterlock-s3, `s3://bucket/prefix?endpoint=...`; what a run puts there stays there")
 	fs.StringVar(&o.run, "run", ".", "run the workloads whose names match the `regexp`; those they need run too")
 	fs.StringVar(&o.dir, "dir", "", "the `folder` in which a temporary one holds the servers' data (default the system's; not one in memory)")
 	fs.StringVar(&o.out, "out", "bench", "write `PATH`.json, PATH.txt, PATH.md and PATH.html")

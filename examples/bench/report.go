@@ -67,7 +67,7 @@ func commandLine(args []string) string {
 	for i := 0; i < len(args); i++ {
 		name, _, joined := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
 		switch name {
-		case "out", "dir", "mailserver", "accounts":
+		case "out", "dir", "mailserver", "accounts", "store":
 			if !joined {
 				i++ // the value is the next argument
 			}

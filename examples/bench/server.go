@@ -81,12 +81,18 @@ func (o *options) chosen(dir string) ([]server, error) {
 		switch s {
 		case "letterlock":
 			servers = append(servers, &letterlock{dir: dir, program: o.mailserver, all: newAccounts(n), tokens: o.counts.accounts + 2})
+		case "letterlock-s3":
+			b, err := openBucket(o.store)
+			if err != nil {
+				return nil, err
+			}
+			servers = append(servers, inBucket{&letterlock{dir: dir, program: o.mailserver, all: newAccounts(n), tokens: o.counts.accounts + 2, bucket: b}})
 		case "dovecot":
 			servers = append(servers, &dovecot{label: s, dir: dir, all: newAccounts(n)})
 		case "dovecot-crypt":
 			servers = append(servers, &dovecot{label: s, dir: dir, all: newAccounts(n), crypt: true})
 		default:
-			return nil, fmt.Errorf("-servers: %q is not letterlock, dovecot or dovecot-crypt", s)
+			return nil, fmt.Errorf("-servers: %q is not letterlock, letterlock-s3, dovecot or dovecot-crypt", s)
 		}
 	}
 	return servers, nil
