@@ -167,24 +167,11 @@ func (s *Store) create(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 // claimName gives an account its name, after all else: whoever finds the name
 // finds a whole account.
 func (s *Store) claimName(ctx context.Context, name string, id eventlog.ID) error {
-	b := append([]byte{nameVersion}, id[:]...)
-	object := s.nameHash(name)
-	if !s.nameKey.IsZero() {
-		b = s.nameKey.Seal(b, []byte(name), []byte(object))
+	err := s.nameAccount(ctx, name, id)
+	if errors.Is(err, ErrAccountExists) {
+		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id))
 	}
-	err := s.blobs.Create(ctx, object, bytes.NewReader(b))
-	if err == nil {
-		return nil
-	}
-	switch there, behind := s.find(ctx, name); {
-	case behind == nil && there == id:
-		return nil // only the answer was lost
-	case behind == nil:
-		return errors.Join(ErrAccountExists, s.erase(context.WithoutCancel(ctx), id))
-	default:
-		// The name may yet appear, and then the account must be whole.
-		return fmt.Errorf("mailbox: name account: %w", err)
-	}
+	return err // the name may yet appear, and then the account must be whole
 }
 
 // erase deletes everything below an account's prefix.

@@ -70,6 +70,7 @@ There is no way back to the mails of a lost password but the recovery identity
 ("account recovery"): print it, and keep it where paper is kept.
 
 ` + nameKeyHelp,
+		examples: []string{"mailserver account add ann@example.org -store ./mail"},
 		setup: func(fs *flag.FlagSet) action {
 			var f storeFlags
 			f.add(fs)
@@ -128,6 +129,7 @@ terminal. Mails are not encrypted again, tokens and open sessions go on.
 
 With -recovery-file the old password is not asked for: this is how a lost one is
 replaced.`,
+		examples: []string{"mailserver account passwd ann -store ./mail", "mailserver account passwd ann -store ./mail -recovery-file ann.key"},
 		setup: func(fs *flag.FlagSet) action {
 			var f accountFlags
 			f.add(fs)
@@ -156,6 +158,7 @@ with it: each file acct/*/body/* of the store is a plain age file.
 Whoever has it has the account. Keep it on paper, not on this machine.
 
 ` + passwordHelp,
+		examples: []string{"mailserver account recovery ann -store ./mail"},
 		setup: func(fs *flag.FlagSet) action {
 			var f accountFlags
 			f.add(fs)
@@ -181,6 +184,7 @@ of strings. It needs the key of the names, and leaves out accounts that were mad
 without it or with another one.
 
 ` + nameKeyHelp,
+		examples: []string{"mailserver account list -store ./mail -json"},
 		setup: func(fs *flag.FlagSet) action {
 			var f storeFlags
 			f.add(fs)

@@ -35,6 +35,7 @@ behind that was killed. Only others make the exit status 1.
 
 With -json, one object: ok, store and account (counts of what was looked at, as
 far as it was), problems (an array of objects with object, error and harmless).`,
+		examples: []string{"mailserver check -store ./mail", "mailserver check -store ./mail -account ann -json"},
 		setup: func(fs *flag.FlagSet) action {
 			var f checkFlags
 			f.add(fs)

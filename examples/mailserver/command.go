@@ -19,6 +19,8 @@ type command struct {
 	about string   // one line
 	text  string   // the rest of the help, in paragraphs
 	setup func(*flag.FlagSet) action
+
+	examples []string // command lines
 }
 
 // commands are all there are, in the order of the overview.
@@ -29,11 +31,16 @@ func commands() []command {
 		accountAddCommand(),
 		accountPasswdCommand(),
 		accountListCommand(),
+		accountRenameCommand(),
+		accountStatsCommand(),
 		accountRecoveryCommand(),
 		tokenAddCommand(),
 		tokenListCommand(),
 		tokenRevokeCommand(),
+		folderListCommand(),
+		logShowCommand(),
 		checkCommand(),
+		completionCommand(),
 	}
 }
 
@@ -88,7 +95,7 @@ func (c *command) help(w io.Writer, fs *flag.FlagSet) {
 		}
 		wrap(w, paragraph)
 	}
-	fmt.Fprintf(w, "\nFLAGS\n")
+	fmt.Fprintf(w, "\nFLAGS\n    -help\n        describe the command\n")
 	fs.VisitAll(func(f *flag.Flag) {
 		kind, usage := flag.UnquoteUsage(f)
 		fmt.Fprintf(w, "    -%s", f.Name)
@@ -101,6 +108,9 @@ func (c *command) help(w io.Writer, fs *flag.FlagSet) {
 		}
 		fmt.Fprintln(w)
 	})
+	if len(c.examples) > 0 {
+		fmt.Fprintf(w, "\nEXAMPLES\n    %s\n", strings.Join(c.examples, "\n    "))
+	}
 	fmt.Fprintf(w, "\nEXIT STATUS\n    0 done; 1 failed, and one line on standard error says why; 2 wrong usage.\n")
 }
 

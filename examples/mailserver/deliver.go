@@ -23,6 +23,7 @@ delivers to a folder. Line ends become CR LF.
 
 The server's answer for each address is printed. The exit status is 0 if it took
 the mail for all of them.`,
+		examples: []string{"mailserver deliver ann@example.org -lmtp 127.0.0.1:1124 < mail.eml"},
 		setup: func(fs *flag.FlagSet) action {
 			var d delivery
 			fs.StringVar(&d.server, "lmtp", "127.0.0.1:1124", "the server's `address`, HOST:PORT or unix:/path")

@@ -56,6 +56,7 @@ folder's name + .demo-password.
 The log goes to standard error. It names no account, address, subject or secret.
 
 ` + nameKeyHelp,
+		examples: []string{"mailserver serve -demo -store ./mail", "mailserver serve -store /var/lib/mail/store -imaps :993 -tls-cert cert.pem -tls-key key.pem"},
 		setup: func(fs *flag.FlagSet) action {
 			var f serveFlags
 			f.add(fs)

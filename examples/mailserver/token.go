@@ -19,6 +19,7 @@ place of the password. Each device should have its own: it can be revoked alone,
 and logging in with it costs the server next to nothing.
 
 ` + passwordHelp,
+		examples: []string{"mailserver account token add ann -label phone -store ./mail"},
 		setup: func(fs *flag.FlagSet) action {
 			var f accountFlags
 			f.add(fs)
@@ -52,6 +53,7 @@ themselves are kept nowhere. With -json, an array of objects with the members id
 created and label.
 
 ` + passwordHelp,
+		examples: []string{"mailserver account token list ann -store ./mail"},
 		setup: func(fs *flag.FlagSet) action {
 			var f accountFlags
 			f.add(fs)
@@ -91,6 +93,7 @@ func tokenRevokeCommand() command {
 opened go on until they end.
 
 ` + passwordHelp,
+		examples: []string{"mailserver account token revoke ann ID -store ./mail"},
 		setup: func(fs *flag.FlagSet) action {
 			var f accountFlags
 			f.add(fs)

@@ -1,0 +1,123 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// LogEntry is one entry of an account's log.
+type LogEntry struct {
+	eventlog.EntryInfo
+	// Events says in words what the entry did. Only [Account.Log] knows; names of
+	// mailboxes and flags are in it, nothing of a message is.
+	Events []string
+}
+
+// Log yields the entries of an account's log after a position: what whoever holds
+// the store can tell of them. It needs no secret, and fails with [ErrNoAccount].
+// A damaged entry is yielded with its error, and the next one follows.
+func (s *Store) Log(ctx context.Context, name string, after eventlog.Position) iter.Seq2[LogEntry, error] {
+	return func(yield func(LogEntry, error) bool) {
+		log, err := s.logOf(ctx, name)
+		if err != nil {
+			yield(LogEntry{}, err)
+			return
+		}
+		for info, err := range log.List(ctx, after) {
+			if !yield(LogEntry{EntryInfo: info}, err) {
+				return
+			}
+		}
+	}
+}
+
+// Log yields the entries of the account's log after a position, with what they
+// did. A damaged entry is yielded with its error, and the next one follows.
+func (h *Account) Log(ctx context.Context, after eventlog.Position) iter.Seq2[LogEntry, error] {
+	return func(yield func(LogEntry, error) bool) {
+		a, err := h.use()
+		if err != nil {
+			yield(LogEntry{}, err)
+			return
+		}
+		defer a.leave()
+		for info, err := range a.log.List(ctx, after) {
+			out := LogEntry{EntryInfo: info}
+			if err == nil {
+				out.Events, err = a.events(ctx, info.Pos)
+			}
+			if !yield(out, err) {
+				return
+			}
+		}
+	}
+}
+
+// events says what an entry did.
+func (a *account) events(ctx context.Context, at eventlog.Position) ([]string, error) {
+	entry, err := a.log.ReadEntry(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if entry.Junk != nil {
+		return []string{"junk: passed over"}, nil
+	}
+	var out []string
+	for _, record := range entry.Records {
+		e, err := decodeEvent(record)
+		switch {
+		case err == nil:
+			out = append(out, describe(e)...)
+		case errors.Is(err, eventlog.ErrNewerVersion):
+			out = append(out, fmt.Sprintf("event of kind %d, of a newer version", record[0]))
+		default:
+			out = append(out, "malformed record")
+		}
+	}
+	return out, nil
+}
+
+// describe says in words what an event does.
+func describe(e event) []string {
+	text := fmt.Sprintf("event of kind %d", e.kind())
+	switch e := e.(type) {
+	case *genesis:
+		text = fmt.Sprintf("begin: INBOX with UIDVALIDITY %d", e.UIDValidity)
+	case *createMailbox:
+		text = fmt.Sprintf("create mailbox %q", e.Name)
+	case *deleteMailbox:
+		text = fmt.Sprintf("delete mailbox %d", e.Mailbox)
+	case *renameMailbox:
+		text = fmt.Sprintf("rename mailbox %d to %q", e.Mailbox, e.Name)
+	case *subscribe:
+		text = fmt.Sprintf("subscribe %q: %v", e.Name, e.On)
+	case *addMessages:
+		text = fmt.Sprintf("add %d messages to mailbox %d", len(e.Messages), e.Mailbox)
+	case *deliver:
+		text = fmt.Sprintf("deliver %d messages to folder %q", len(e.Messages), e.Folder)
+	case *flagMessages:
+		text = fmt.Sprintf("%v flags %s of %d messages in mailbox %d", e.Op, strings.Join(e.Flags, " "), e.UIDs.count(), e.Mailbox)
+	case *expungeMessages:
+		text = fmt.Sprintf("expunge %d messages from mailbox %d", e.UIDs.count(), e.Mailbox)
+	case *copyMessages:
+		word := "copy"
+		if e.Move {
+			word = "move"
+		}
+		text = fmt.Sprintf("%s %d messages from mailbox %d to mailbox %d", word, e.UIDs.count(), e.From, e.To)
+	case *seenRecent:
+		text = fmt.Sprintf("messages of mailbox %d below UID %d were shown", e.Mailbox, e.UID)
+	case *many:
+		var out []string
+		for _, e := range e.events {
+			out = append(out, describe(e)...)
+		}
+		return out
+	}
+	return []string{text}
+}

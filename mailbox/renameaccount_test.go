@@ -1,0 +1,147 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// stuck is a store that deletes nothing, as if the process had been killed there.
+type stuck struct {
+	blob.Store
+	on bool
+}
+
+var errStuck = errors.New("stuck")
+
+func (s *stuck) Delete(ctx context.Context, names ...string) error {
+	if s.on {
+		return errStuck
+	}
+	return s.Store.Delete(ctx, names...)
+}
+
+func TestRenameAccount(t *testing.T) {
+	ctx := t.Context()
+	blobs := &stuck{Store: memblob.New()}
+	s, err := Open(ctx, blobs, Options{Password: cheap, NameKey: crypto.NewKey()})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	a := newUser(t, s, "ann")
+	newUser(t, s, "bob")
+	mailTo := func(name string) error {
+		return s.Deliver(ctx, []Recipient{{Account: name}}, strings.NewReader(mail(1)))[0]
+	}
+	names := func() map[string]bool {
+		out := map[string]bool{}
+		for name, err := range s.Accounts(ctx) {
+			require.NoError(t, err)
+			out[name] = true
+		}
+		return out
+	}
+	require.ErrorIs(t, s.RenameAccount(ctx, "eve", "ann"), ErrNoAccount)
+	require.ErrorIs(t, s.RenameAccount(ctx, "ann", "bob"), ErrAccountExists)
+	require.ErrorIs(t, s.RenameAccount(ctx, "ann", ""), ErrBadName)
+	require.NoError(t, s.RenameAccount(ctx, "ann", "ANN"))
+
+	// Between its two steps both names lead to the account.
+	blobs.on = true
+	require.ErrorIs(t, s.RenameAccount(ctx, "ann", "anna"), errStuck)
+	require.NoError(t, mailTo("ann"))
+	require.NoError(t, mailTo("anna"))
+	require.Equal(t, map[string]bool{"ann": true, "anna": true, "bob": true}, names())
+
+	blobs.on = false
+	require.NoError(t, s.RenameAccount(ctx, "ann", "anna"))
+	require.ErrorIs(t, mailTo("ann"), ErrNoAccount)
+	require.NoError(t, mailTo("anna"))
+	require.Equal(t, map[string]bool{"anna": true, "bob": true}, names())
+	_, err = s.Login(ctx, "ann", []byte("secret of ann"))
+	require.ErrorIs(t, err, ErrAuth)
+	again, err := s.Login(ctx, "anna", []byte("secret of ann"))
+	require.NoError(t, err)
+	defer again.Close()
+	st, err := a.Status(ctx, Inbox)
+	require.NoError(t, err, "the session that was open goes on")
+	require.Equal(t, 3, st.Messages)
+	_, err = s.Check(ctx, func(p Problem) { t.Errorf("check: %v", p) })
+	require.NoError(t, err)
+}
+
+func TestUsageAndHistory(t *testing.T) {
+	ctx := t.Context()
+	s := openStore(t, memblob.New())
+	a := newUser(t, s, "ann")
+	_, err := s.Usage(ctx, "bob")
+	require.ErrorIs(t, err, ErrNoAccount)
+	require.NoError(t, a.Create(ctx, "Work"))
+	for i := range 4 {
+		_, err := a.Append(ctx, Inbox, strings.NewReader(mail(i)), AppendOptions{})
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(9)))[0])
+	v := selectInbox(t, a)
+	_, err = v.Copy(ctx, UIDs(1, 2), "Work")
+	require.NoError(t, err)
+	require.NoError(t, a.account.writeSnapshot(ctx))
+	_, err = v.Store(ctx, UIDs(3), FlagsAdd, []string{FlagDeleted}, StoreOptions{})
+	require.NoError(t, err)
+	_, err = v.Expunge(ctx, nil)
+	require.NoError(t, err)
+
+	u, err := s.Usage(ctx, "ANN")
+	require.NoError(t, err)
+	c, err := a.Contents(ctx)
+	require.NoError(t, err)
+	require.Equal(t, u, c.Usage)
+	require.Equal(t, 5, u.Bodies.Objects)
+	require.Equal(t, u.Total.Bytes, u.Bodies.Bytes+u.Entries.Bytes+u.Snapshots.Bytes+u.Keys.Bytes)
+	require.Equal(t, 2, c.Mailboxes)
+	require.Equal(t, 6, c.Messages)
+	// The body of the message that is gone, and the page that it stood on.
+	require.Equal(t, 2, c.Garbage.Objects)
+	require.Positive(t, c.Garbage.Bytes)
+
+	var keyless, keyed []LogEntry
+	for e, err := range s.Log(ctx, "ann", 0) {
+		require.NoError(t, err)
+		require.Empty(t, e.Events)
+		keyless = append(keyless, e)
+	}
+	var text []string
+	for e, err := range a.Log(ctx, 0) {
+		require.NoError(t, err)
+		keyed = append(keyed, LogEntry{EntryInfo: e.EntryInfo})
+		text = append(text, e.Events...)
+	}
+	require.Equal(t, keyless, keyed)
+	require.Len(t, keyless, u.Entries.Objects)
+	all := strings.Join(text, "\n")
+	for _, want := range []string{
+		"begin: INBOX", `create mailbox "Work"`, "add 1 messages to mailbox 1", "deliver 1 messages to folder",
+		"copy 2 messages from mailbox 1 to mailbox 2", `add flags \Deleted of 1 messages`, "expunge 1 messages from mailbox 1",
+	} {
+		require.Contains(t, all, want)
+	}
+	require.NotContains(t, all, "body of mail")
+	for e, err := range s.Log(ctx, "ann", eventlog.Position(len(keyless)-1)) {
+		require.NoError(t, err)
+		require.Equal(t, eventlog.Position(len(keyless)), e.Pos)
+	}
+	for _, err := range s.Log(ctx, "bob", 0) {
+		require.ErrorIs(t, err, ErrNoAccount)
+	}
+	for name, e := range sampleEvents() {
+		require.NotEmpty(t, describe(e), name)
+		require.NotContains(t, describe(e)[0], "event of kind", name)
+	}
+}

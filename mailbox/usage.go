@@ -1,0 +1,144 @@
+package mailbox
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// Count is a number of objects and their bytes.
+type Count struct {
+	Objects int
+	Bytes   int64
+}
+
+func (c *Count) add(size int64) {
+	c.Objects++
+	c.Bytes += size
+}
+
+// Usage is what an account takes in the store, by kind of object. It is what
+// whoever holds the store can count.
+type Usage struct {
+	Total     Count
+	Bodies    Count // one for each message, copies share theirs
+	Entries   Count // of the log
+	Snapshots Count // with pages and metadata
+	Keys      Count // slots and the published key
+}
+
+// Usage counts the objects of an account by listing them. It needs no secret, and
+// fails with [ErrNoAccount].
+func (s *Store) Usage(ctx context.Context, name string) (Usage, error) {
+	name, err := CanonicalAccount(name)
+	if err != nil {
+		return Usage{}, fmt.Errorf("%w: %w", ErrNoAccount, err)
+	}
+	id, err := s.find(ctx, name)
+	if err != nil {
+		return Usage{}, err
+	}
+	return s.usage(ctx, accountPrefix(id), func(string, int64) {})
+}
+
+// usage counts what is below a prefix and tells each of it.
+func (s *Store) usage(ctx context.Context, prefix string, each func(object string, size int64)) (u Usage, err error) {
+	for info, err := range s.blobs.List(ctx, prefix, "") {
+		if err != nil {
+			return u, fmt.Errorf("mailbox: count objects: %w", err)
+		}
+		object := strings.TrimPrefix(info.Name, prefix)
+		u.Total.add(info.Size)
+		switch kind, _, _ := strings.Cut(object, "/"); kind {
+		case "body":
+			u.Bodies.add(info.Size)
+		case "log":
+			u.Entries.add(info.Size)
+		case "snap", objectPage, objectMeta:
+			u.Snapshots.add(info.Size)
+		case "key", "slot":
+			u.Keys.add(info.Size)
+		}
+		each(object, info.Size)
+	}
+	return u, nil
+}
+
+// Contents is what only the keys of an account tell about its size.
+type Contents struct {
+	Usage
+	Mailboxes int
+	Messages  int   // in all mailboxes, every copy
+	Size      int64 // of all these messages
+	// Garbage is the bodies, pages and metadata that the newest state does not
+	// refer to. An older snapshot still may: what was superseded is kept for
+	// [Options.Grace].
+	Garbage Count
+}
+
+// Contents counts what the account holds. It reads all pages and no body.
+func (h *Account) Contents(ctx context.Context) (Contents, error) {
+	a, err := h.fresh(ctx)
+	if err != nil {
+		return Contents{}, err
+	}
+	defer a.leave()
+	// The listing comes first: what comes into the store after it is not counted,
+	// and what the state refers to by then is not taken for garbage.
+	sizes := map[string]int64{}
+	var c Contents
+	c.Usage, err = a.store.usage(ctx, a.prefix, func(object string, size int64) {
+		switch kind, _, _ := strings.Cut(object, "/"); kind {
+		case "body", objectPage, objectMeta:
+			sizes[object] = size
+		}
+	})
+	if err != nil {
+		return Contents{}, err
+	}
+	if err := a.catchUp(ctx); err != nil {
+		return Contents{}, err
+	}
+	used := func(kind string, id eventlog.ObjectID) { delete(sizes, kind+"/"+id.String()) }
+	for _, m := range a.state().boxes {
+		c.Mailboxes++
+		c.Messages += m.exists
+		c.Size += int64(m.size)
+		for _, r := range m.pages {
+			if r.page == nil {
+				used(objectPage, r.id)
+			}
+			p, err := a.page(ctx, r)
+			if err != nil {
+				return Contents{}, err
+			}
+			for _, src := range p.sources {
+				if src.entry == 0 {
+					used(objectMeta, src.segment)
+				}
+			}
+			for i := range p.bodies {
+				used("body", p.bodies[i].id)
+			}
+		}
+	}
+	for _, size := range sizes {
+		c.Garbage.add(size)
+	}
+	return c, nil
+}
+
+// logOf returns a keyless handle on an account's log.
+func (s *Store) logOf(ctx context.Context, name string) (*eventlog.Log, error) {
+	name, err := CanonicalAccount(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoAccount, err)
+	}
+	id, err := s.find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return eventlog.New(eventlog.Config{Store: s.blobs, Prefix: accountPrefix(id), ID: id})
+}
