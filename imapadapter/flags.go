@@ -16,22 +16,36 @@ const flagRecent imap.Flag = `\Recent`
 // its buffer.
 func flags(names []string) []imap.Flag {
 	out := make([]imap.Flag, 0, len(names)+1)
+	for _, n := range validFlags(names) {
+		out = append(out, imap.Flag(n))
+	}
+	return out
+}
+
+// validFlags returns those that can be written as atoms.
+func validFlags(names []string) []string {
+	out := make([]string, 0, len(names)+1)
 	for _, n := range names {
 		if validFlag(n) {
-			out = append(out, imap.Flag(n))
+			out = append(out, n)
 		}
 	}
 	return out
 }
 
-// messageFlags returns a message's flags. \Recent is unknown to a client that
-// enabled IMAP4rev2.
-func messageFlags(m *mailbox.Message, rev2 bool) []imap.Flag {
-	out := flags(m.Flags())
+// shownFlags returns a message's flags as a client sees them. \Recent is unknown
+// to one that enabled IMAP4rev2.
+func shownFlags(m *mailbox.Message, rev2 bool) []string {
+	out := validFlags(m.Flags())
 	if m.Recent && !rev2 {
-		out = append(out, flagRecent)
+		out = append(out, string(flagRecent))
 	}
 	return out
+}
+
+// messageFlags returns shownFlags as the engine wants them.
+func messageFlags(m *mailbox.Message, rev2 bool) []imap.Flag {
+	return flags(shownFlags(m, rev2))
 }
 
 // flagNames returns the flags that a client sent, without \Recent: a client that

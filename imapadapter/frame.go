@@ -43,6 +43,13 @@ type command struct {
 	closing bool // a parenthesis follows the message (RFC 6855 section 4)
 }
 
+// frameLimits are the bounds of one command, in bytes.
+type frameLimits struct {
+	line     int   // without literals
+	literal  int64 // one argument literal
+	literals int64 // all of them together
+}
+
 // A refusal is an error that is the client's: it is answered, and unless it is
 // fatal the connection goes on with the next command.
 type refusal struct {
@@ -60,10 +67,10 @@ func (r *refusal) Error() string { return "imap guard refused a command: " + r.t
 //
 // Its zero value is not ready: all fields of the first group are needed.
 type frameReader struct {
-	in         input
-	maxLine    int   // bytes of one command without literals
-	maxLiteral int64 // bytes of the argument literals of one command
-
+	in input
+	// limits returns the bounds of a command, or with an empty name those of
+	// any.
+	limits func(name string) frameLimits
 	// admit is asked as soon as the name is known, before literals are.
 	admit func(tag, name string) *refusal
 	// maxMessage returns the longest message to take, and maxDrop the longest
@@ -75,9 +82,10 @@ type frameReader struct {
 	// on soon.
 	pace func()
 
-	text  []byte  // of the current command; from textPool
-	box   *[]byte // where text came from
-	lines int     // bytes of the current command in lines
+	bound frameLimits // of the line that is read
+	text  []byte      // of the current command; from textPool
+	box   *[]byte     // where text came from
+	lines int         // bytes of the current command in lines
 
 	literals int64 // bytes of the current command in argument literals
 
@@ -122,6 +130,7 @@ func (f *frameReader) command(s *lineScanner, long bool) (*command, error) {
 	if r := f.admit(c.tag, c.name); r != nil {
 		return nil, f.refuse(s, r)
 	}
+	f.bound = f.limits(c.name)
 	for begin := 0; ; {
 		if r := f.check(c, s, long, begin); r != nil {
 			return nil, f.refuse(s, r)
@@ -158,8 +167,8 @@ func (f *frameReader) check(c *command, s *lineScanner, long bool, begin int) *r
 	bad := func(status, text string) *refusal {
 		return &refusal{tag: c.tag, text: status + " " + text}
 	}
-	if long {
-		return bad("BAD [TOOBIG]", fmt.Sprintf("Commands are limited to %d bytes", f.maxLine))
+	if long || f.lines > f.bound.line {
+		return bad("BAD [TOOBIG]", fmt.Sprintf("Commands are limited to %d bytes", f.bound.line))
 	}
 	if fault := s.fault(); fault != "" {
 		return bad("BAD [CLIENTBUG]", "Syntax error: "+fault)
@@ -179,11 +188,11 @@ func (f *frameReader) check(c *command, s *lineScanner, long bool, begin int) *r
 	if s.lit8 {
 		return bad("BAD [CLIENTBUG]", "Syntax error: literal8 outside APPEND")
 	}
-	if s.huge || s.size > maxEngineLiteral {
-		return bad("NO [TOOBIG]", fmt.Sprintf("Literals are limited to %d bytes for this command", maxEngineLiteral))
+	if s.huge || s.size > f.bound.literal {
+		return bad("NO [TOOBIG]", fmt.Sprintf("Literals are limited to %d bytes for this command", f.bound.literal))
 	}
-	if f.literals+s.size > f.maxLiteral {
-		return bad("NO [TOOBIG]", fmt.Sprintf("Literals are limited to %d bytes in one command", f.maxLiteral))
+	if f.literals+s.size > f.bound.literals {
+		return bad("NO [TOOBIG]", fmt.Sprintf("Literals are limited to %d bytes in one command", f.bound.literals))
 	}
 	return nil
 }
@@ -232,7 +241,7 @@ func (f *frameReader) line(s *lineScanner) (long bool, err error) {
 			end = s.feed(b[n])
 			n++
 		}
-		keep := min(n, max(f.maxLine-f.lines, 0))
+		keep := min(n, max(f.bound.line-f.lines, 0))
 		f.text = append(f.text, b[:keep]...)
 		f.lines += n
 		dropped += n - keep
@@ -306,7 +315,7 @@ func (f *frameReader) drop() error {
 		}
 		f.pace()
 		f.release()
-		f.lines = f.maxLine // keep nothing of the line
+		f.lines = f.bound.line // keep nothing of the line
 		var s lineScanner
 		if _, err := f.line(&s); err != nil {
 			return err
@@ -331,6 +340,7 @@ func (f *frameReader) release() {
 		f.text, f.box = nil, nil
 	}
 	f.lines, f.literals = 0, 0
+	f.bound = f.limits("")
 }
 
 // parseName fills in the tag and the name, and returns a refusal if the line is

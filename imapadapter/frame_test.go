@@ -102,7 +102,7 @@ func TestLineScanner(t *testing.T) {
 // authenticated client.
 func newFrames(r io.Reader) *frameReader {
 	return &frameReader{
-		in: input{src: r}, maxLine: maxEngineLine, maxLiteral: defaultMaxLiteral,
+		in: input{src: r}, limits: func(string) frameLimits { return frameLimits{maxEngineLine, maxEngineLiteral, defaultMaxLiteral} },
 		admit:      func(string, string) *refusal { return nil },
 		maxMessage: func() int64 { return 1000 },
 		maxDrop:    func() int64 { return 2000 },

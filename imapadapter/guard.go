@@ -14,6 +14,7 @@ import (
 // frame.go; the guard's cannot be above them.
 const (
 	defaultMaxLiteral      = 64 << 10
+	defaultMaxCommand      = 1 << 20
 	defaultAppendLimit     = 100 << 20
 	defaultLoginTimeout    = time.Minute
 	defaultIdleTimeout     = 35 * time.Minute // RFC 9051 section 5.4 asks for 30
@@ -43,13 +44,19 @@ type GuardOptions struct {
 	// network in plain text. Nil means the loopback addresses.
 	InsecureAuth func(net.Addr) bool
 
-	// MaxLine bounds one command in bytes, literals not counted. 0 means 50 KiB,
-	// which is also the most: the engine reads no more. The least is 1 KiB.
+	// MaxLine bounds one command of the engine's in bytes, literals not counted. 0
+	// means 50 KiB, which is also the most: the engine reads no more. The least is
+	// 1 KiB.
 	MaxLine int
-	// MaxLiteral bounds the literals among one command's arguments together, in
+	// MaxLiteral bounds the literals among the arguments of such a command, in
 	// bytes, the message of an APPEND not counted. 0 means 64 KiB. A single one
 	// above 4096 bytes is always refused: the engine takes no longer one.
 	MaxLiteral int64
+	// MaxCommand bounds a command that the Session answers without the engine, in
+	// bytes: its lines, and its literals beside the message of an APPEND. It holds
+	// once the client has logged in. 0 means 1 MiB, enough for the UIDs of a
+	// hundred thousand messages.
+	MaxCommand int
 	// AppendLimit bounds a message that is appended, in bytes. 0 means 100 MiB,
 	// which is what the engine allows a session that sets no limit of its own.
 	AppendLimit int64
@@ -108,6 +115,7 @@ func Guarded(c net.Conn) bool {
 func (o *GuardOptions) setDefaults() {
 	o.MaxLine = min(max(orDefault(o.MaxLine, maxEngineLine), minLine), maxEngineLine)
 	o.MaxLiteral = orDefault(o.MaxLiteral, defaultMaxLiteral)
+	o.MaxCommand = max(orDefault(o.MaxCommand, defaultMaxCommand), o.MaxLine)
 	o.AppendLimit = orDefault(o.AppendLimit, defaultAppendLimit)
 	o.LoginTimeout = orDefault(o.LoginTimeout, defaultLoginTimeout)
 	o.IdleTimeout = orDefault(o.IdleTimeout, defaultIdleTimeout)

@@ -25,6 +25,10 @@ type guardConn struct {
 	closeOnce sync.Once
 	plainAuth bool // a password may cross this connection without TLS
 
+	// native answers commands that the engine cannot express, or is nil. It is set
+	// before the greeting, and then by nobody.
+	native native
+
 	readMu   sync.Mutex // guards what follows
 	frames   frameReader
 	cmd      *command // that the engine reads, or nil
@@ -46,6 +50,10 @@ type guardConn struct {
 	authed    bool
 	responses responseScanner
 	instead   string    // replaces the answer to the current command
+	working   bool      // native is at work on a command
+	resting   bool      // the client is waited for, with nothing begun
+	poked     bool      // somebody called poke
+	pokedLate bool      // somebody did while not resting
 	loginBy   time.Time // unless authed
 	phase     time.Time // the guard's own read deadline, or zero
 	engine    time.Time // the engine's read deadline, or zero
@@ -61,9 +69,8 @@ func newGuardConn(raw net.Conn, o *GuardOptions, onClose func()) *guardConn {
 	}
 	c.plainAuth = c.secure || o.InsecureAuth(raw.RemoteAddr())
 	c.frames = frameReader{
-		in:         input{src: c.conn},
-		maxLine:    o.MaxLine,
-		maxLiteral: o.MaxLiteral,
+		in:         input{src: transportReader{c}},
+		limits:     c.limits,
 		admit:      c.admit,
 		maxMessage: func() int64 { return o.AppendLimit },
 		maxDrop:    c.maxDrop,
@@ -92,6 +99,8 @@ func (c *guardConn) Read(p []byte) (int, error) {
 			c.verdict = nil
 		case c.err != nil:
 			return 0, c.err
+		case c.cmd == nil && c.native != nil && c.native.leaving():
+			return 0, io.EOF
 		case c.cmd == nil:
 			c.next()
 		case c.left > 1:
@@ -140,6 +149,14 @@ func (c *guardConn) next() {
 		return
 	}
 	c.refusals = 0
+	if c.native != nil && c.native.takes(cmd.name) {
+		c.setWorking(true)
+		if err := c.native.answer(cmd); err != nil {
+			c.err = err
+		}
+		c.setWorking(false)
+		return
+	}
 	cmd.mendSearch()
 	c.cmd, c.left = cmd, max(cmd.message, 0)
 	c.load(cmd.text, cmd.cuts...)

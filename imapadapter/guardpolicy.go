@@ -115,7 +115,7 @@ func (c *guardConn) startTLS(cmd *command) {
 		c.err = io.EOF
 		return
 	}
-	c.frames.in = input{src: conn}
+	c.frames.in = input{src: transportReader{c}}
 	c.mu.Lock()
 	c.conn, c.secure = conn, true
 	c.mu.Unlock()

@@ -35,16 +35,25 @@ func (c *guardConn) SetWriteDeadline(t time.Time) error { return c.raw.SetWriteD
 func (c *guardConn) setPhase(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.phase = time.Now().Add(d)
+	c.phase, c.resting = time.Now().Add(d), false
 	// A connection that is closed already fails the read that follows.
 	_ = c.applyReadDeadline()
 }
 
 // await begins the wait for a command or the end of IDLE.
-func (c *guardConn) await() { c.setPhase(c.o.IdleTimeout) }
+func (c *guardConn) await() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.phase, c.resting = time.Now().Add(c.o.IdleTimeout), true
+	c.poked, c.pokedLate = c.poked || c.pokedLate, false
+	_ = c.applyReadDeadline()
+}
 
 // applyReadDeadline sets the earliest deadline. The caller holds mu.
 func (c *guardConn) applyReadDeadline() error {
+	if c.poked {
+		return c.raw.SetReadDeadline(longAgo)
+	}
 	d := c.engine
 	for _, t := range []time.Time{c.phase, c.loginBy} {
 		if !t.IsZero() && (d.IsZero() || t.Before(d)) {

@@ -212,6 +212,11 @@ func (c *guardConn) capabilities(list []byte, authed bool) []byte {
 		}
 		kept = append(kept, w)
 	}
+	if c.native != nil {
+		for _, w := range c.native.capabilities(authed) {
+			kept = append(kept, []byte(w))
+		}
+	}
 	if !authed && !c.secure && c.o.TLSConfig != nil {
 		kept = append(kept, []byte("STARTTLS"))
 	}

@@ -37,7 +37,7 @@ func (c *guardConn) atRest() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := &c.responses
-	return r.tag == "" || r.answered || r.name == "IDLE" || r.name == "AUTHENTICATE"
+	return !c.working && (r.tag == "" || r.answered || r.name == "IDLE" || r.name == "AUTHENTICATE")
 }
 
 // Read reads for the engine. When the server shuts down it says goodbye to the
@@ -93,6 +93,21 @@ func (l *link) drain() {
 	if waiting {
 		l.farewell()
 	}
+}
+
+// leaving says goodbye if the server shuts down. It is asked when no command is at
+// work.
+func (l *link) leaving() bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	ending := l.ending
+	l.mu.Unlock()
+	if ending {
+		l.farewell()
+	}
+	return ending
 }
 
 // farewell says goodbye, and closes the connection so that a Read returns. The

@@ -45,6 +45,7 @@ func (s *session) Unauthenticate() error {
 	op := s.begin("UNAUTHENTICATE")
 	defer op.end()
 	s.leave()
+	s.enabled = enabled{}
 	return nil
 }
 

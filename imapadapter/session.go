@@ -39,6 +39,7 @@ type session struct {
 	o      *Options
 	conn   *imapserver.Conn
 	link   *link           // nil if the engine is not a Server's
+	guard  *guardConn      // nil if there is none: then all commands are the engine's
 	ctx    context.Context // of the connection: the engine has none
 	cancel context.CancelFunc
 
@@ -49,6 +50,7 @@ type session struct {
 	echo     *mailbox.Set    // messages of a STORE whose flags the client is to be told
 	saved    []mailbox.Range // UIDs of the last SEARCH RETURN (SAVE): RFC 5182
 	failures int             // logins that failed
+	enabled  enabled         // what the client enabled, if there is a guard
 }
 
 var (
@@ -61,6 +63,9 @@ var (
 func newSession(o *Options, c *imapserver.Conn, l *link) *session {
 	s := &session{o: o, conn: c, link: l}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if s.guard = guardOf(c.NetConn()); s.guard != nil {
+		s.guard.native = s
+	}
 	return s
 }
 
@@ -97,7 +102,9 @@ func (s *session) deselect() {
 }
 
 // rev2 reports whether the client enabled IMAP4rev2, which has no \Recent.
-func (s *session) rev2() bool { return s.conn.EnabledCaps().Has(imap.CapIMAP4rev2) }
+func (s *session) rev2() bool {
+	return s.enabled.rev2 || s.conn.EnabledCaps().Has(imap.CapIMAP4rev2)
+}
 
 // operation is the work on one command.
 type operation struct {

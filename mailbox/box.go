@@ -67,7 +67,7 @@ func (m *Mailbox) Flags() []string {
 // Status returns the mailbox's counts.
 func (m *Mailbox) Status() Status {
 	return Status{
-		Messages: m.exists, Unseen: m.unseen, Deleted: m.deleted, Size: int64(m.size),
+		ID: m.id, Messages: m.exists, Unseen: m.unseen, Deleted: m.deleted, Size: int64(m.size),
 		UIDNext: m.uidNext, UIDValidity: m.uidValidity, HighestModSeq: m.modseq,
 	}
 }

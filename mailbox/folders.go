@@ -8,6 +8,7 @@ import (
 
 // Status is a mailbox's counts, which cost nothing to ask for.
 type Status struct {
+	ID            MailboxID
 	Messages      int
 	Unseen        int // without \Seen
 	Deleted       int // with \Deleted
@@ -21,7 +22,6 @@ type Status struct {
 // MailboxInfo is one line of a list of mailboxes.
 type MailboxInfo struct {
 	Name       string
-	ID         MailboxID
 	Exists     bool // false: only subscribed to
 	Subscribed bool
 	SpecialUse []string // \Sent and so on (RFC 6154)
@@ -45,7 +45,7 @@ func (h *Account) Mailboxes(ctx context.Context) ([]MailboxInfo, error) {
 			return nil, err
 		}
 		out = append(out, MailboxInfo{
-			Name: m.name, ID: m.id, Exists: true, Subscribed: subscribed, SpecialUse: m.SpecialUse(), Status: status,
+			Name: m.name, Exists: true, Subscribed: subscribed, SpecialUse: m.SpecialUse(), Status: status,
 		})
 	}
 	for _, name := range s.subscribed {

@@ -1,0 +1,111 @@
+package wire
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// parse reads text with read and returns what the client would be told.
+func parse(text string, read func(*Parser)) string {
+	p := NewParser([]byte(text + "\r\n"))
+	read(p)
+	if err := p.End(); err != nil {
+		return err.(*Error).Text
+	}
+	return ""
+}
+
+func TestNumbers(t *testing.T) {
+	for text, want := range map[string]string{
+		"0": "", "4294967295": "", "00": "", "4294967296": "number is too large", "x": "expected a number", "": "expected a number",
+		"1 2": "unexpected text after the command", "-1": "expected a number", "99999999999999999999999999": "number is too large",
+	} {
+		assert.Equal(t, want, parse(text, func(p *Parser) { p.Number() }), "%q", text)
+	}
+	for text, want := range map[string]uint64{"9223372036854775807": 1<<63 - 1, "0": 0} {
+		p := NewParser([]byte(text))
+		assert.Equal(t, want, p.Number64())
+		require.NoError(t, p.End())
+	}
+	assert.Equal(t, "number is too large", parse("9223372036854775808", func(p *Parser) { p.Number64() }))
+}
+
+func TestStrings(t *testing.T) {
+	for text, want := range map[string]string{
+		`"a\"b\\c"`:                       `a"b\c`,
+		`atom]`:                           "atom]",
+		"{5}\r\nab\r\nc":                  "ab\r\nc",
+		"{3+}\r\n\"\\(":                   `"\(`,
+		`"é"`:                             "é",
+		`""`:                              "",
+		"{0}\r\n":                         "",
+		"{2}\r\n\xff\xfe":                 "\xff\xfe",
+		"{1}\r\nx":                        "x",
+		"a!#$&'+,-./:;<=>?@^_`|}~[b":      "a!#$&'+,-./:;<=>?@^_`|}~[b",
+		`"quoted (with) {12} * % inside"`: "quoted (with) {12} * % inside",
+	} {
+		p := NewParser([]byte(text + "\r\n"))
+		assert.Equal(t, want, p.AString(), "%q", text)
+		assert.NoError(t, p.End(), "%q", text)
+	}
+	for _, text := range []string{`"open`, `"a\b"`, "\"\xff\"", "{5}\r\nab", "{x}\r\nab", "{1\r\nx", "{1}\r\n\x00", "(", "%", "", " a", "{9999999999}\r\n"} {
+		assert.NotEmpty(t, parse(text, func(p *Parser) { p.AString() }), "%q", text)
+	}
+}
+
+func TestSets(t *testing.T) {
+	for text, want := range map[string][]Range{
+		"1": {{1, 1}}, "*": {{0, 0}}, "5:3": {{5, 3}}, "1:*": {{1, 0}}, "*:4": {{0, 4}},
+		"1,3:5,4294967295": {{1, 1}, {3, 5}, {4294967295, 4294967295}},
+	} {
+		p := NewParser([]byte(text))
+		assert.Equal(t, Set{Ranges: want}, p.Set(), "%q", text)
+		assert.NoError(t, p.End())
+	}
+	p := NewParser([]byte("$"))
+	assert.Equal(t, Set{Saved: true}, p.Set())
+	for _, text := range []string{"", "0", "1,", ",1", "1:", ":1", "1:2:3", "a", "1-2", "4294967296", "$,1", "1,$", "1 :2"} {
+		assert.NotEmpty(t, parse(text, func(p *Parser) { p.Set() }), "%q", text)
+	}
+	for _, text := range []string{"*", "1:*", "$"} {
+		assert.NotEmpty(t, parse(text, func(p *Parser) { p.UIDs() }), "%q", text)
+	}
+}
+
+func TestMailboxNames(t *testing.T) {
+	for wire, name := range map[string]string{
+		"INBOX": "INBOX", "a&-b": "a&b", "&ANw-ber": "Über", "~peter/mail/&U,BTFw-/&ZeVnLIqe-": "~peter/mail/台北/日本語",
+		"&2D3eAA-": "😀", `"a b"`: "a b",
+	} {
+		p := NewParser([]byte(wire))
+		assert.Equal(t, name, p.Mailbox(), "%q", wire)
+		require.NoError(t, p.End(), "%q", wire)
+		var e Encoder
+		e.Mailbox(name)
+		p = NewParser(e.B)
+		assert.Equal(t, name, p.Mailbox(), "%q as %q", name, e.B)
+		require.NoError(t, p.End())
+	}
+	for _, wire := range []string{"&", "&ANw", "&AN-", "&2D0-", "&2D3-", "&3gA-", "&AGE-", "&!!-", "\"\xff\"", "&ANx-"} {
+		assert.NotEmpty(t, parse(wire, func(p *Parser) { p.Mailbox() }), "%q", wire)
+	}
+	p := NewParser([]byte(`"&ANw-ber"`))
+	p.UTF8 = true
+	assert.Equal(t, "&ANw-ber", p.Mailbox(), "with UTF-8 an ampersand is one")
+}
+
+func TestEncodedStrings(t *testing.T) {
+	for s, want := range map[string]string{
+		"": `""`, `a"\b`: `"a\"\\b"`, "a\r\nb": "{4}\r\na\r\nb", "é": "{2}\r\né", "a\x00é": "{3}\r\naé", "tab\t": "\"tab\t\"",
+	} {
+		var e Encoder
+		e.String(s)
+		assert.Equal(t, want, string(e.B))
+	}
+	e := Encoder{UTF8: true}
+	e.String("é")
+	e.String("\xff")
+	assert.Equal(t, "\"é\"{1}\r\n\xff", string(e.B))
+}
