@@ -104,6 +104,27 @@ func (m *Message) Meta(ctx context.Context) (*message.Message, error) {
 	return m.scan(ctx)
 }
 
+// header returns the kept header block, and whether it is a reduced one, for less
+// than Meta costs.
+func (m *Message) header(ctx context.Context) (message.Header, bool, error) {
+	a, err := m.handle.use()
+	if err != nil {
+		return message.Header{}, false, err
+	}
+	defer a.leave()
+	src, slot := m.page.sources[m.page.srcs[m.i]], m.page.slots[m.i]
+	if metas, err := m.near.read(ctx, a, src); err == nil && int64(slot) < int64(len(metas)) {
+		if h, cut, err := message.ReadHeader(metas[slot]); err == nil {
+			return h, cut, nil
+		}
+	}
+	meta, err := m.Meta(ctx)
+	if err != nil {
+		return message.Header{}, false, err
+	}
+	return message.ParseHeader(meta.Header), meta.HeaderCut, nil
+}
+
 // scan reads the message and finds again what was kept about it.
 func (m *Message) scan(ctx context.Context) (*message.Message, error) {
 	r, err := m.Open(ctx, 0, -1)

@@ -45,6 +45,9 @@ const (
 	OpHeader  // the header field Field contains Text; if Text is empty, exists
 	OpBody    // the text of the body contains Text
 	OpText    // the header or the text of the body contains Text
+
+	OpEmailID  // its EmailID, as text, is Text (RFC 8474)
+	OpThreadID // its ThreadID, as text, is Text
 )
 
 // Query is a tree of search keys. The zero Query matches every message. Text is
@@ -181,7 +184,7 @@ func cost(q *Query) int {
 	switch q.Op {
 	case OpBody, OpText:
 		return 3
-	case OpHeader, OpSentBefore, OpSentOn, OpSentSince:
+	case OpHeader, OpSentBefore, OpSentOn, OpSentSince, OpThreadID:
 		return 1
 	case OpAnd, OpOr, OpNot:
 		most := 0

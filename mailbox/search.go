@@ -34,9 +34,24 @@ func (v *View) Search(ctx context.Context, q *Query) iter.Seq2[Found, error] {
 			return
 		}
 		defer a.leave()
+		for c, err := range v.find(ctx, a, q) {
+			if err != nil {
+				yield(Found{}, err)
+				return
+			}
+			if !yield(c.found(), nil) {
+				return
+			}
+		}
+	}
+}
+
+// find yields the messages of the view that match, in ascending order.
+func (v *View) find(ctx context.Context, a *account, q *Query) iter.Seq2[*candidate, error] {
+	return func(yield func(*candidate, error) bool) {
 		p, err := v.plan(ctx, a, q)
 		if err != nil {
-			yield(Found{}, err)
+			yield(nil, err)
 			return
 		}
 		t := &p.told
@@ -44,16 +59,16 @@ func (v *View) Search(ctx context.Context, q *Query) iter.Seq2[Found, error] {
 		near := &nearby{}
 		for hit, err := range walkPages(ctx, a, t.box, t.ghosts, p.bounds(p.query), filter) {
 			if err != nil {
-				yield(Found{}, err)
+				yield(nil, err)
 				return
 			}
-			c := candidate{plan: p, m: t.message(v.handle, hit, near)}
+			c := &candidate{plan: p, m: t.message(v.handle, hit, near)}
 			ok, err := c.matches(ctx, p.query)
 			if err != nil {
-				yield(Found{}, err)
+				yield(nil, err)
 				return
 			}
-			if ok && !yield(Found{c.m.Index, c.m.UID, c.m.ModSeq}, nil) {
+			if ok && !yield(c, nil) {
 				return
 			}
 		}
@@ -69,6 +84,8 @@ type candidate struct {
 	bodies []bool // which needles were found; nil as long as nobody asked
 	texts  []bool
 }
+
+func (c *candidate) found() Found { return Found{c.m.Index, c.m.UID, c.m.ModSeq} }
 
 func (c *candidate) matches(ctx context.Context, q *Query) (bool, error) {
 	switch q.Op {
@@ -115,6 +132,11 @@ func (c *candidate) matches(ctx context.Context, q *Query) (bool, error) {
 		return dateMatches(q.Op-OpSentBefore, sent, q.Time), nil
 	case OpHeader:
 		return c.headerMatches(ctx, q)
+	case OpEmailID:
+		return c.m.ID.String() == q.Text, nil
+	case OpThreadID:
+		id, err := c.m.ThreadID(ctx)
+		return id.String() == q.Text, err
 	case OpBody:
 		return c.textMatches(ctx, q.Text, false)
 	case OpText:
@@ -172,22 +194,25 @@ func (c *candidate) head(ctx context.Context) (*message.Header, error) {
 	if c.header != nil {
 		return c.header, nil
 	}
-	if err := c.load(ctx); err != nil {
+	h, cut, err := c.m.header(ctx)
+	if err != nil {
 		return nil, err
 	}
-	raw := c.meta.Header
-	if c.meta.HeaderCut {
+	if cut {
+		if err := c.load(ctx); err != nil {
+			return nil, err
+		}
 		r, err := c.m.Open(ctx, 0, min(c.meta.Root.HeaderSize, maxSearchedHeader))
 		if err != nil {
 			return nil, err
 		}
-		raw, err = io.ReadAll(r)
+		raw, err := io.ReadAll(r)
 		r.Close()
 		if err != nil {
 			return nil, err
 		}
+		h = message.ParseHeader(raw)
 	}
-	h := message.ParseHeader(raw)
 	c.header = &h
 	return c.header, nil
 }

@@ -11,8 +11,11 @@ import (
 // two-digit years, zone names, the order of C's asctime. Without a zone, or with
 // one that is not known, the time is taken for UTC.
 func (h Header) Date() (time.Time, bool) {
-	return parseDate(h.Get("Date"))
+	return ParseDate(h.Get("Date"))
 }
+
+// ParseDate reads the unfolded text of a Date field as [Header.Date] does.
+func ParseDate(text string) (time.Time, bool) { return parseDate(text) }
 
 func parseDate(s string) (time.Time, bool) {
 	day, month, year := -1, time.Month(0), -1

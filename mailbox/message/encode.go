@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
 // The stored form is described in docs/format-message.md. A change of what is
@@ -107,6 +108,32 @@ func Decode(b []byte) (*Message, error) {
 		return nil, fmt.Errorf("message: decode: %w", d.err)
 	}
 	return m, nil
+}
+
+// ReadHeader reads only the header block, and whether it is a reduced one, of
+// what [Message.Encode] has returned, without a look at the rest: for sorting and
+// searching many messages. b must have passed [Decode] before.
+func ReadHeader(b []byte) (h Header, cut bool, err error) {
+	r := bytes.NewReader(b)
+	d := decoder{Decoder: msgpack.GetDecoder(), r: r}
+	defer msgpack.PutDecoder(d.Decoder)
+	d.Reset(r)
+	d.array(messageLen)
+	d.number()
+	d.number()
+	n := 0
+	if d.err == nil {
+		n, d.err = d.DecodeBytesLen()
+	}
+	if d.err == nil && (n < 0 || n >= r.Len()) {
+		d.fail("string of %d octets, %d are left", n, r.Len())
+	}
+	if d.err != nil {
+		return Header{}, false, fmt.Errorf("message: decode: %w", d.err)
+	}
+	at := len(b) - r.Len()
+	cut = b[at+n] == msgpcode.True
+	return ParseHeader(b[at : at+n]), cut, nil
 }
 
 // decoder remembers the first error, after which it yields zeros.

@@ -165,3 +165,21 @@ func FuzzStored(f *testing.F) {
 		_, _ = m.Section([]int{1, 1, 1})
 	})
 }
+
+// The header alone is what Decode finds, of every mail.
+func TestReadHeader(t *testing.T) {
+	for name, mail := range corpus(t) {
+		m := scanAll(mail)
+		b := m.Encode()
+		h, cut, err := ReadHeader(b)
+		require.NoError(t, err, name)
+		require.Equal(t, ParseHeader(m.Header), h, name)
+		require.Equal(t, m.HeaderCut, cut, name)
+		for n := range min(len(b), 20) {
+			_, _, err := ReadHeader(b[:n])
+			if err == nil {
+				require.Greater(t, n, len(m.Header)+3, name)
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -59,6 +60,26 @@ func (h Header) Get(name string) string {
 		return v
 	}
 	return ""
+}
+
+// First returns the unfolded text of the first field of each name, in any case, or
+// the empty string. It reads the block once.
+func (h Header) First(names ...string) []string {
+	out := make([]string, len(names))
+	left := slices.Clone(names)
+	missing := len(names)
+	for n, v := range h.Fields() {
+		for i, name := range left {
+			if name != "" && len(n) == len(name) && strings.EqualFold(n, name) {
+				out[i], left[i] = Unfold(v), ""
+				missing--
+			}
+		}
+		if missing == 0 {
+			break
+		}
+	}
+	return out
 }
 
 // Has reports whether there is a field of that name, in any case.

@@ -1,0 +1,200 @@
+package mailbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/letterlock/letterlock/mailbox/message"
+)
+
+// SortKey is a criterion of [View.Sort]. The names are those of RFC 5256 section
+// 3 and RFC 5957.
+type SortKey uint8
+
+const (
+	SortArrival     SortKey = iota + 1 // INTERNALDATE
+	SortCc                             // local part of the first address of Cc
+	SortDate                           // the Date field, else INTERNALDATE
+	SortFrom                           // local part of the first address of From
+	SortSize                           // bytes
+	SortSubject                        // base subject, see [message.BaseSubject]
+	SortTo                             // local part of the first address of To
+	SortDisplayFrom                    // what a reader shows of the first address of From
+	SortDisplayTo                      // the same of To
+)
+
+// SortBy is a criterion and its direction.
+type SortBy struct {
+	Key     SortKey
+	Reverse bool
+}
+
+// maxSortText bounds how much of a text is compared, in bytes: what is held of
+// each message while a mailbox is sorted.
+const maxSortText = 256
+
+// Sort returns the messages of the view that match a query, in the order of the
+// criteria, the first counting most. Messages equal in all of them are in the
+// order of their Index. Texts are compared as by [message.Collate], their first 256
+// bytes. No body is read but for a query that asks for one. It holds a few hundred
+// bytes for each message found.
+func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error) {
+	by, err := distinct(by)
+	if err != nil {
+		return nil, err
+	}
+	a, err := v.use()
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	type entry struct {
+		Found
+		values []sortValue
+	}
+	var all []entry
+	for c, err := range v.find(ctx, a, q) {
+		if err != nil {
+			return nil, err
+		}
+		values, err := c.sortValues(ctx, by)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entry{c.found(), values})
+	}
+	slices.SortStableFunc(all, func(a, b entry) int {
+		for i := range by {
+			if n := a.values[i].compare(b.values[i]); n != 0 {
+				if by[i].Reverse {
+					return -n
+				}
+				return n
+			}
+		}
+		return 0
+	})
+	out := make([]Found, len(all))
+	for i, e := range all {
+		out[i] = e.Found
+	}
+	return out, nil
+}
+
+// distinct leaves out criteria that came before: they decide nothing more.
+func distinct(by []SortBy) ([]SortBy, error) {
+	var out []SortBy
+	for _, b := range by {
+		if b.Key < SortArrival || b.Key > SortDisplayTo {
+			return nil, fmt.Errorf("%w: sort key %d is not known", ErrBadQuery, b.Key)
+		}
+		if !slices.ContainsFunc(out, func(o SortBy) bool { return o.Key == b.Key }) {
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}
+
+// sortValue is what a message is compared by.
+type sortValue struct {
+	number int64
+	text   string
+}
+
+func (v sortValue) compare(o sortValue) int {
+	if n := cmp.Compare(v.number, o.number); n != 0 {
+		return n
+	}
+	return cmp.Compare(v.text, o.text)
+}
+
+func (c *candidate) sortValues(ctx context.Context, by []SortBy) ([]sortValue, error) {
+	values := make([]sortValue, len(by))
+	var f *sortFields
+	for i, b := range by {
+		switch b.Key {
+		case SortArrival:
+			values[i].number = c.m.Date.Unix()
+			continue
+		case SortSize:
+			values[i].number = c.m.Size
+			continue
+		}
+		if f == nil {
+			h, _, err := c.m.header(ctx)
+			if err != nil {
+				return nil, err
+			}
+			f = readSortFields(h)
+		}
+		switch b.Key {
+		case SortDate:
+			values[i].number = sentDate(f.date, c.m.Date)
+		case SortSubject:
+			base, _ := message.BaseSubject(f.subject)
+			values[i].text = sortText(base)
+		case SortFrom:
+			values[i].text = sortText(first(f.from).Mailbox)
+		case SortTo:
+			values[i].text = sortText(first(f.to).Mailbox)
+		case SortCc:
+			values[i].text = sortText(first(f.cc).Mailbox)
+		case SortDisplayFrom:
+			values[i].text = sortText(displayed(first(f.from)))
+		case SortDisplayTo:
+			values[i].text = sortText(displayed(first(f.to)))
+		}
+	}
+	return values, nil
+}
+
+// sortFields are the texts of the header fields that sorting asks for.
+type sortFields struct{ date, subject, from, to, cc string }
+
+// readSortFields reads the kept header, which has these fields also if it is a
+// reduced one.
+func readSortFields(h message.Header) *sortFields {
+	f := h.First("Date", "Subject", "From", "To", "Cc")
+	return &sortFields{date: f[0], subject: f[1], from: f[2], to: f[3], cc: f[4]}
+}
+
+// sentDate returns the date in a Date field, or INTERNALDATE if there is none (RFC
+// 5256 section 2.2), in seconds since 1970.
+func sentDate(field string, internal time.Time) int64 {
+	if t, ok := message.ParseDate(field); ok {
+		return t.Unix()
+	}
+	return internal.Unix()
+}
+
+// maxFirstAddress is how much of an address field is read to find the first.
+const maxFirstAddress = 2 << 10
+
+func first(field string) message.Address {
+	list := message.ParseAddresses(field[:min(len(field), maxFirstAddress)])
+	if len(list) == 0 {
+		return message.Address{}
+	}
+	return list[0]
+}
+
+// displayed returns what RFC 5957 section 3 sorts an address by: its display
+// name, else the address, or the name of the group that it begins.
+func displayed(a message.Address) string {
+	switch {
+	case a.Name != "":
+		return message.DecodeHeader(a.Name)
+	case a.Host == "":
+		return message.DecodeHeader(a.Mailbox)
+	}
+	return a.Mailbox + "@" + a.Host
+}
+
+func sortText(s string) string {
+	s = message.Collate(s[:min(len(s), maxSortText)])
+	// Cut to its own memory: s may be a piece of a header.
+	return string([]byte(s[:min(len(s), maxSortText)]))
+}
