@@ -252,6 +252,8 @@ func appendMetas(metas [][]byte, e event) [][]byte {
 	switch e := e.(type) {
 	case *addMessages:
 		added = e.Messages
+	case *importMessages:
+		added = e.Messages
 	case *deliver:
 		if e.check() == nil {
 			added = e.Messages

@@ -105,6 +105,11 @@ func (h *Account) Append(ctx context.Context, mailbox string, r io.Reader, o App
 func (s *Store) stage(ctx context.Context, prefix string, to *crypto.Recipient, r io.Reader) (newMessage, error) {
 	var id eventlog.ObjectID
 	rand.Read(id[:])
+	return s.stageAs(ctx, prefix, id, to, r)
+}
+
+// stageAs is stage with an ID for the body.
+func (s *Store) stageAs(ctx context.Context, prefix string, id eventlog.ObjectID, to *crypto.Recipient, r io.Reader) (newMessage, error) {
 	body := &bodyStream{src: r, scan: message.NewScanner(), max: s.opts.MaxMessage}
 	w, err := crypto.NewBodyWriter(&body.sealed, to)
 	if err != nil {

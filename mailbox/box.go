@@ -125,11 +125,21 @@ func (m *Mailbox) pageOf(u UID) int {
 // adding returns the mailbox with rows at its end. Their UIDs, MODSEQs and the
 // mailbox's UIDNEXT are given here: rows come in without.
 func (m *Mailbox) adding(at ModSeq, rows []row) *Mailbox {
+	next := m.uidNext
+	for i := range rows {
+		rows[i].uid = next
+		next++
+	}
+	return m.placing(at, rows)
+}
+
+// placing is adding for rows that have their UIDs, in ascending order from
+// UIDNEXT on.
+func (m *Mailbox) placing(at ModSeq, rows []row) *Mailbox {
 	c := m.edit(at)
 	for i := range rows {
-		rows[i].uid = c.uidNext
 		rows[i].modseq = at
-		c.uidNext++
+		c.uidNext = rows[i].uid + 1
 	}
 	// A last page that lies in the store is left alone, so that adding never
 	// reads; the next snapshot joins small neighbours.

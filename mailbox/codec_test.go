@@ -50,6 +50,8 @@ func sampleEvents() map[string]event {
 		"move":      &copyMessages{From: 1, To: 2, UIDs: uidSet{{1, 1}}, Move: true, Time: 1_700_000_002},
 		"recent":    &seenRecent{Mailbox: 1, UID: 9},
 		"deliver":   &deliver{Folder: "lists", Time: 1_700_000_003, Messages: added[1:]},
+		"import":    &importMessages{Mailbox: 2, Time: 1_700_000_004, UIDs: uidSet{{7, 7}, {9, 9}}, UIDNext: 12, Messages: added},
+		"renew":     &renewMailbox{Mailbox: 1, UIDValidity: 1_600_000_000},
 		"many":      newMany(&seenRecent{Mailbox: 1, UID: 9}, &subscribe{Name: "x"}),
 	}
 }

@@ -40,6 +40,8 @@ const (
 	kindRecent    byte = 10
 	kindDeliver   byte = 11
 	kindMany      byte = 12
+	kindImport    byte = 13
+	kindRenew     byte = 14
 )
 
 // genesis is the first event of every account. It makes INBOX.
@@ -82,6 +84,24 @@ type deliver struct {
 	Folder   string // INBOX if it is empty or does not exist
 	Time     int64
 	Messages []newMessage // without flags
+}
+
+// importMessages adds messages with the UIDs that they had elsewhere, all at or
+// above UIDNEXT, and raises UIDNEXT to what it was there.
+type importMessages struct {
+	Mailbox  MailboxID
+	Time     int64
+	UIDs     uidSet
+	UIDNext  UID // if it is above the last UID
+	Messages []newMessage
+}
+
+// renewMailbox puts a new mailbox with the given UIDVALIDITY in the place of one
+// that never held a message. Its name stays, its ID does not: no mailbox ever
+// changes its UIDVALIDITY.
+type renewMailbox struct {
+	Mailbox     MailboxID
+	UIDValidity uint32
 }
 
 type newMessage struct {
@@ -162,6 +182,8 @@ func (*copyMessages) kind() byte    { return kindCopy }
 func (*seenRecent) kind() byte      { return kindRecent }
 func (*deliver) kind() byte         { return kindDeliver }
 func (*many) kind() byte            { return kindMany }
+func (*importMessages) kind() byte  { return kindImport }
+func (*renewMailbox) kind() byte    { return kindRenew }
 
 func (e *genesis) fields() []any         { return []any{&e.UIDValidity, &e.Time} }
 func (e *createMailbox) fields() []any   { return []any{&e.Name, &e.SpecialUse, &e.UIDValidity} }
@@ -175,6 +197,10 @@ func (e *copyMessages) fields() []any    { return []any{&e.From, &e.To, &e.UIDs,
 func (e *seenRecent) fields() []any      { return []any{&e.Mailbox, &e.UID} }
 func (e *deliver) fields() []any         { return []any{&e.Folder, &e.Time, &e.Messages} }
 func (e *many) fields() []any            { return []any{&e.records} }
+func (e *renewMailbox) fields() []any    { return []any{&e.Mailbox, &e.UIDValidity} }
+func (e *importMessages) fields() []any {
+	return []any{&e.Mailbox, &e.Time, &e.UIDs, &e.UIDNext, &e.Messages}
+}
 
 func newEvent(kind byte) event {
 	switch kind {
@@ -202,6 +228,10 @@ func newEvent(kind byte) event {
 		return new(deliver)
 	case kindMany:
 		return new(many)
+	case kindImport:
+		return new(importMessages)
+	case kindRenew:
+		return new(renewMailbox)
 	}
 	return nil
 }

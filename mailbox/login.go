@@ -3,6 +3,7 @@ package mailbox
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -373,4 +374,64 @@ func (s *Store) OpenAccount(ctx context.Context, name string, identity *crypto.I
 		return nil, err
 	}
 	return s.attach(ctx, id, own, name)
+}
+
+// OpenIdentity opens the account that an identity is of, whatever its name: all
+// that is left may be the store and the identity. It reads one object of each
+// account, and fails with [ErrNoAccount] if the identity is of none. The handle
+// has no name.
+func (s *Store) OpenIdentity(ctx context.Context, identity *crypto.Identity) (*Account, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	for id, err := range s.accountIDs(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		recipient, err := s.published(ctx, accountPrefix(id))
+		if err != nil && ctx.Err() == nil {
+			continue // what a failed attempt left, or damage of another account
+		}
+		if err != nil {
+			return nil, err
+		}
+		if recipient.Equal(identity.Recipient()) {
+			own, err := crypto.ParseIdentity(identity.Export()) // the caller keeps theirs
+			if err != nil {
+				return nil, err
+			}
+			return s.attach(ctx, id, own, "")
+		}
+	}
+	return nil, ErrNoAccount
+}
+
+// accountIDs yields which accounts have objects, with one listing for each.
+func (s *Store) accountIDs(ctx context.Context) iter.Seq2[eventlog.ID, error] {
+	return func(yield func(eventlog.ID, error) bool) {
+		after := ""
+		for {
+			name := ""
+			for info, err := range s.blobs.List(ctx, "acct/", after) {
+				if err != nil {
+					yield(eventlog.ID{}, fmt.Errorf("mailbox: list accounts: %w", err))
+					return
+				}
+				name = info.Name
+				break
+			}
+			if name == "" {
+				return
+			}
+			hexID, _, _ := strings.Cut(strings.TrimPrefix(name, "acct/"), "/")
+			after = "acct/" + hexID + "0" // the byte after "/"
+			var id eventlog.ID
+			if n, err := hex.Decode(id[:], []byte(hexID)); err != nil || n != len(id) {
+				continue
+			}
+			if !yield(id, nil) {
+				return
+			}
+		}
+	}
 }

@@ -157,6 +157,10 @@ func (s *state) applyKind(at ModSeq, e event, get pageSource) (*state, error) {
 		return s.applyCopy(at, e, get)
 	case *seenRecent:
 		return s.applyRecent(e), nil
+	case *importMessages:
+		return s.applyImport(at, e)
+	case *renewMailbox:
+		return s.applyRenew(at, e)
 	}
 	return nil, fmt.Errorf("event of kind %d: %w", e.kind(), eventlog.ErrNewerVersion)
 }
@@ -305,24 +309,34 @@ func (s *state) applyAdd(at ModSeq, m *Mailbox, now int64, messages []newMessage
 		return nil, fmt.Errorf("%w: %w", eventlog.ErrSkip, ErrUIDsUsedUp)
 	}
 	c := *s
-	if c.slotEntry != at {
-		c.slotEntry, c.slotNext = at, 0
-	}
 	defined := *m
+	rows, err := c.rows(at, &defined, now, messages)
+	if err != nil {
+		return nil, err
+	}
+	return c.replacing(defined.adding(at, rows)), nil
+}
+
+// rows returns what a mailbox keeps of new messages, still without UIDs, and
+// defines their keywords in it. It counts their metadata's places in the state.
+func (s *state) rows(at ModSeq, m *Mailbox, now int64, messages []newMessage) ([]row, error) {
+	if s.slotEntry != at {
+		s.slotEntry, s.slotNext = at, 0
+	}
 	rows := make([]row, len(messages))
 	for i, msg := range messages {
-		flags, words, err := defined.bits(msg.Flags)
+		flags, words, err := m.bits(msg.Flags)
 		if err != nil {
 			return nil, errDoesNotFit
 		}
-		defined.keywords = words
+		m.keywords = words
 		rows[i] = row{
 			flags: flags, size: msg.Size, date: msg.Date, saved: seconds(now), body: msg.Body,
-			meta: metaSource{entry: at}, slot: c.slotNext,
+			meta: metaSource{entry: at}, slot: s.slotNext,
 		}
-		c.slotNext++
+		s.slotNext++
 	}
-	return c.replacing(defined.adding(at, rows)), nil
+	return rows, nil
 }
 
 func (s *state) applyFlags(at ModSeq, e *flagMessages, get pageSource) (*state, error) {

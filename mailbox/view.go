@@ -156,7 +156,8 @@ func (v *View) FirstUnseen(ctx context.Context) (index int, ok bool, err error) 
 }
 
 // Messages yields the messages of a set in ascending order. Those that are not
-// there are left out. A Message stays good after the next one is asked for, but
+// there are left out. An error may concern only some of them: whoever goes on
+// after it gets the others. A Message stays good after the next one is asked for, but
 // costs memory as long as it is kept.
 func (v *View) Messages(ctx context.Context, set Set) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
@@ -175,8 +176,10 @@ func (v *View) Messages(ctx context.Context, set Set) iter.Seq2[*Message, error]
 		near := &nearby{}
 		for hit, err := range walk(ctx, a, t.box, t.ghosts, uids) {
 			if err != nil {
-				yield(nil, err)
-				return
+				if !yield(nil, err) {
+					return
+				}
+				continue
 			}
 			if !yield(t.message(v.handle, hit, near), nil) {
 				return
@@ -225,8 +228,12 @@ func walkPages(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, ui
 			}
 			p, err := a.page(ctx, r)
 			if err != nil {
-				yield(hit{}, err)
-				return
+				// Whoever goes on gets the messages of the other pages.
+				if !yield(hit{}, err) {
+					return
+				}
+				start += r.count
+				continue
 			}
 			for i, u := range p.uids {
 				if !haunt(u) || uids.has(u) && !yield(hit{start + g, p, i}, nil) {

@@ -1,0 +1,216 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+
+	"github.com/letterlock/letterlock/crypto"
+)
+
+// importBatch is the messages of one entry: their bodies are stored, many at a
+// time, before the entry is.
+type importBatch struct {
+	account *account
+	key     crypto.Key
+	mailbox string
+	options ImportOptions
+	res     *ImportResult
+	last    bool // no message follows
+
+	items []*importItem
+	bytes atomic.Int64 // of metadata and flags that are staged
+	busy  sync.WaitGroup
+	slots chan struct{}
+}
+
+// importItem is a message of a batch on its way.
+type importItem struct {
+	msg    ImportMessage
+	staged newMessage
+	got    Imported
+	fatal  error // the store's, or the caller gave up
+}
+
+// start begins to store a body. It waits while too many are under way.
+func (b *importBatch) start(ctx context.Context, m ImportMessage) {
+	if b.slots == nil {
+		b.slots = make(chan struct{}, importBodies)
+	}
+	it := &importItem{msg: m}
+	b.items = append(b.items, it)
+	b.slots <- struct{}{}
+	b.busy.Go(func() {
+		defer func() { <-b.slots }()
+		b.stage(ctx, it)
+		size := len(it.staged.Meta)
+		for _, f := range it.staged.Flags {
+			size += len(f) + 3
+		}
+		b.bytes.Add(int64(size))
+	})
+}
+
+func (b *importBatch) full() bool {
+	return len(b.items) >= importEntry || b.bytes.Load() >= importBytes
+}
+
+// stage stores one body, and tells a bad message from a store that fails.
+func (b *importBatch) stage(ctx context.Context, it *importItem) {
+	m, s := it.msg, b.account.store
+	date := m.Date
+	if date.IsZero() {
+		date = s.opts.Now()
+	}
+	flags, err := checkFlags(m.Flags)
+	if err == nil && !goodDate(date.Unix()) {
+		err = fmt.Errorf("date %v is not in the years 1 to 9999", date)
+	}
+	if err != nil {
+		it.got.Err = err
+		return
+	}
+	r, err := m.Open()
+	if err != nil {
+		it.got.Err = err
+		return
+	}
+	src := &sourceReader{r: r}
+	it.staged, err = s.stageAs(ctx, b.account.prefix, newOrigin(b.key, m.Origin).body(), b.account.recipient, src)
+	if closed := r.Close(); err == nil && closed != nil {
+		s.unstage(ctx, b.account.prefix, it.staged)
+		src.err, err = closed, closed
+	}
+	switch {
+	case err == nil:
+		it.staged.Date, it.staged.Flags = date.Unix(), flags
+	case src.err != nil:
+		it.got.Err = src.err
+	case errors.Is(err, ErrTooLarge):
+		it.got.Err = err
+	default:
+		it.fatal = err
+	}
+}
+
+// flush commits what is staged and tells of it. Whatever it returns, the batch is
+// empty afterwards.
+func (b *importBatch) flush(ctx context.Context) error {
+	b.busy.Wait()
+	for _, it := range b.items {
+		if it.fatal != nil {
+			b.drop(ctx)
+			return it.fatal
+		}
+	}
+	if err := b.commit(ctx); err != nil {
+		return err
+	}
+	items := b.items
+	b.items = nil
+	b.bytes.Store(0)
+	for _, it := range items {
+		switch {
+		case it.got.Err != nil:
+			b.res.Failed++
+		default:
+			b.res.Added++
+			if it.msg.UID != 0 && it.got.UID != it.msg.UID {
+				b.res.Renumbered++
+			}
+		}
+		if err := b.options.Done(it.msg, it.got); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop removes bodies that no entry will name.
+func (b *importBatch) drop(ctx context.Context) {
+	b.busy.Wait()
+	for _, it := range b.items {
+		if it.fatal == nil && it.got.Err == nil {
+			b.account.store.unstage(ctx, b.account.prefix, it.staged)
+		}
+	}
+	b.items = nil
+	b.bytes.Store(0)
+}
+
+func (b *importBatch) commit(ctx context.Context) error {
+	now := b.account.store.opts.Now().Unix()
+	refused := true
+	err := b.account.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+		refused = true
+		m := s.byName(b.mailbox)
+		if m == nil {
+			return nil, ErrNoMailbox
+		}
+		e, err := b.event(m, now)
+		if e == nil || err != nil {
+			return nil, err
+		}
+		refused = false
+		return e, nil
+	})
+	switch {
+	case err != nil && refused:
+		b.drop(ctx)
+	case err != nil:
+		b.items = nil // an entry may name the bodies
+	}
+	return err
+}
+
+// event decides the UIDs and keywords of the batch; nil if there is nothing to
+// do.
+func (b *importBatch) event(m *Mailbox, now int64) (event, error) {
+	e := &importMessages{Mailbox: m.id, Time: now}
+	keep := b.options.UIDValidity != 0 && m.uidValidity == b.options.UIDValidity
+	defined, next := *m, m.uidNext
+	for _, it := range b.items {
+		if it.got.Err != nil {
+			continue
+		}
+		uid := next
+		if keep && it.msg.UID > next && it.msg.UID < math.MaxUint32 {
+			uid = it.msg.UID
+		}
+		if uid == math.MaxUint32 {
+			return nil, ErrUIDsUsedUp
+		}
+		next = uid + 1
+		msg := it.staged
+		msg.Flags, it.got.Keywords = defined.fitting(msg.Flags)
+		it.got.UID = uid
+		e.UIDs.add(uid)
+		e.Messages = append(e.Messages, msg)
+	}
+	if b.last && keep && b.options.UIDNext > next {
+		e.UIDNext = b.options.UIDNext
+	}
+	if len(e.Messages) == 0 && e.UIDNext == 0 {
+		return nil, nil
+	}
+	return e, nil
+}
+
+// fitting returns the flags that the mailbox has room for, which it then defines,
+// and how many others there are.
+func (m *Mailbox) fitting(flags []string) (fit []string, others int) {
+	fit = make([]string, 0, len(flags))
+	for _, f := range flags {
+		_, words, err := m.bits([]string{f})
+		if err != nil {
+			others++
+			continue
+		}
+		m.keywords = words
+		fit = append(fit, f)
+	}
+	return fit, others
+}
