@@ -112,6 +112,10 @@ func describe(e event) []string {
 		text = fmt.Sprintf("%s %d messages from mailbox %d to mailbox %d", word, e.UIDs.count(), e.From, e.To)
 	case *seenRecent:
 		text = fmt.Sprintf("messages of mailbox %d below UID %d were shown", e.Mailbox, e.UID)
+	case *importMessages:
+		text = fmt.Sprintf("import %d messages to mailbox %d", len(e.Messages), e.Mailbox)
+	case *renewMailbox:
+		text = fmt.Sprintf("begin mailbox %d anew with UIDVALIDITY %d", e.Mailbox, e.UIDValidity)
 	case *many:
 		var out []string
 		for _, e := range e.events {
