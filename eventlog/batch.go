@@ -45,6 +45,7 @@ func (b *batch[S]) run(ctx context.Context) error {
 		entry, err := c.log.Append(ctx, c.opts.Kind, p.records...)
 		switch {
 		case err == nil:
+			c.note(entry)
 			c.publish(&published[S]{p.state, entry.Head})
 			for _, a := range p.answers {
 				a.call.tell(entry.Head, a.err)

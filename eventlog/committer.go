@@ -43,7 +43,12 @@ type CommitterOptions[S any] struct {
 	// Open and Rebase. It must not block and must not call the Committer, except
 	// for State.
 	OnChange func(S, Head)
-	Logger   *slog.Logger // for what is skipped; default none
+	// OnEntry is called with every entry that was read or appended, before the
+	// state that it makes is published, for what the model's users would else read
+	// again. Entries may be seen more than once. It must not block, keep or change
+	// the records' bytes, or call the Committer.
+	OnEntry func(Entry)
+	Logger  *slog.Logger // for what is skipped; default none
 }
 
 // Committer holds the newest state of a log and commits to it. It has the log to
@@ -245,6 +250,7 @@ func (c *Committer[S]) publish(p *published[S]) {
 // apply returns p after the records of an entry.
 func (c *Committer[S]) apply(ctx context.Context, p *published[S], e Entry) (*published[S], error) {
 	name := c.log.entryName(e.Pos)
+	c.note(e)
 	if e.Junk != nil {
 		c.opts.Logger.WarnContext(ctx, "skipped an entry that is junk", "name", name, "err", e.Junk)
 	}
@@ -261,6 +267,12 @@ func (c *Committer[S]) apply(ctx context.Context, p *published[S], e Entry) (*pu
 		}
 	}
 	return &published[S]{s, e.Head}, nil
+}
+
+func (c *Committer[S]) note(e Entry) {
+	if c.opts.OnEntry != nil {
+		c.opts.OnEntry(e)
+	}
 }
 
 func (c *Committer[S]) takeTurn(ctx context.Context) error {

@@ -12,12 +12,20 @@ import (
 )
 
 const (
-	// maxWindow is how many entries are read at once.
-	maxWindow = 32
+	// maxWindow is how many entries are read at once: a tail of ten thousand is
+	// some 160 round trips to a bucket.
+	maxWindow = 64
 	// readAhead is how much of an entry is read ahead of its turn, so that a
 	// window never holds more than 8 MiB and one entry.
-	readAhead = 256 << 10
+	readAhead = 128 << 10
+	// coldWindow is how many are asked for first by who does not know how long the
+	// tail is. To ask for one that is not there costs less than another round trip.
+	coldWindow = 16
 )
+
+// windowAfter returns how many entries to ask for where n were found so far: one
+// more, so that a gap behind the newest entry is seen.
+func windowAfter(n int) int { return min(n+1, maxWindow) }
 
 func hashOf(data []byte) Hash { return sha256.Sum256(data) }
 
@@ -26,7 +34,7 @@ func hashOf(data []byte) Hash { return sha256.Sum256(data) }
 // chain, the position, the log's ID and, with keys, the seal. After it yields an
 // error it stops, and the head is at the last good entry.
 //
-// Entries are read ahead in parallel, up to 32 of them or 8 MiB and one entry.
+// Entries are read ahead in parallel, up to 64 of them or 8 MiB and one entry.
 // The first time Read reaches the end after a Seek, it lists what is after it: an
 // entry that is missing with others after it is a [CorruptError], not an end. And
 // it looks at the entry of the Seek again: if that was trimmed away, the error is
@@ -36,8 +44,12 @@ func hashOf(data []byte) Hash { return sha256.Sum256(data) }
 // [CorruptError], and the store's.
 func (l *Log) Read(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		for size := 1; ; size = min(2*size, maxWindow) {
-			w, err := l.readWindow(ctx, size)
+		found := 0
+		if !l.standing().settled {
+			found = coldWindow - 1
+		}
+		for {
+			w, err := l.readWindow(ctx, windowAfter(found))
 			if err != nil {
 				yield(Entry{}, err)
 				return
@@ -53,6 +65,7 @@ func (l *Log) Read(ctx context.Context) iter.Seq2[Entry, error] {
 					return
 				}
 			}
+			found += len(w.objects)
 			if !w.end {
 				continue
 			}

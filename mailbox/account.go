@@ -68,7 +68,7 @@ func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity) (*account, 
 	}
 	a.log = log
 	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state](model{a}), eventlog.CommitterOptions[*state]{
-		OnChange: a.changed,
+		OnChange: a.changed, OnEntry: a.noteEntry,
 	})
 	return a, nil
 }
@@ -157,13 +157,28 @@ func (a *account) freshen(ctx context.Context) error {
 
 // catchUp reads what other processes, and deliveries in this one, have written.
 func (a *account) catchUp(ctx context.Context) error {
-	began := time.Since(a.made)
+	look := a.look()
 	_, err := a.committer.CatchUp(ctx)
 	if err == nil {
-		a.lastFresh.Store(int64(began))
+		a.looked(look)
 		a.snapshots.consider()
 	}
 	return err
+}
+
+// look is a moment at which it began to be found out what the log holds.
+type look struct{ at, before int64 }
+
+func (a *account) look() look {
+	return look{int64(time.Since(a.made)), a.lastFresh.Load()}
+}
+
+// looked notes that the state holds all that was in the log at a moment; but not if
+// somebody knew better meanwhile, such as a delivery that the look did not see.
+func (a *account) looked(l look) {
+	if l.at > l.before {
+		a.lastFresh.CompareAndSwap(l.before, l.at)
+	}
 }
 
 // page returns a page, from the state, the cache or the store.
@@ -171,10 +186,20 @@ func (a *account) page(ctx context.Context, r *pageRef) (*page, error) {
 	if r.page != nil {
 		return r.page, nil
 	}
-	k := cacheKey{account: a.id, object: r.id}
-	if p, ok := a.store.cache.get(k).(*page); ok {
-		return p, nil
+	v, err := a.store.cache.load(ctx, cacheKey{account: a.id, object: r.id}, func() (any, int64, error) {
+		p, err := a.readPage(ctx, r)
+		if err != nil {
+			return nil, 0, err
+		}
+		return p, p.memory(), nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	return v.(*page), nil
+}
+
+func (a *account) readPage(ctx context.Context, r *pageRef) (*page, error) {
 	b, err := a.log.GetObject(ctx, objectPage, r.id)
 	if err != nil {
 		return nil, err
@@ -186,7 +211,6 @@ func (a *account) page(ctx context.Context, r *pageRef) (*page, error) {
 	if p.len() != r.count || p.uids[0] != r.first || p.uids[p.len()-1] != r.last {
 		return nil, fmt.Errorf("mailbox: %s%s/%x: not the page that was named: %w", a.prefix, objectPage, r.id[:], eventlog.ErrCorrupt)
 	}
-	a.store.cache.put(k, p, p.memory())
 	return p, nil
 }
 
@@ -198,41 +222,62 @@ const (
 
 // metas returns the encoded metadata of all messages of a source.
 func (a *account) metas(ctx context.Context, src metaSource) ([][]byte, error) {
-	k := cacheKey{account: a.id, object: src.segment, position: src.entry}
-	if m, ok := a.store.cache.get(k).([][]byte); ok {
-		return m, nil
-	}
-	var metas [][]byte
-	var err error
-	if src.entry != 0 {
-		metas, err = a.entryMetas(ctx, src.entry)
-	} else {
-		var b []byte
-		if b, err = a.log.GetObject(ctx, objectMeta, src.segment); err != nil {
-			return nil, err
+	v, err := a.store.cache.load(ctx, src.key(a.id), func() (any, int64, error) {
+		metas, err := a.readMetas(ctx, src)
+		if err != nil {
+			return nil, 0, err
 		}
-		if metas, err = decodeSegment(b); err != nil {
-			err = fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectMeta, src.segment[:], eventlog.ErrCorrupt, err)
-		}
-	}
+		return metas, metasMemory(metas), nil
+	})
 	if err != nil {
 		return nil, err
 	}
+	return v.([][]byte), nil
+}
+
+func (s metaSource) key(account eventlog.ID) cacheKey {
+	return cacheKey{account: account, object: s.segment, position: s.entry}
+}
+
+func metasMemory(metas [][]byte) int64 {
 	size := int64(0)
 	for _, m := range metas {
 		size += int64(len(m)) + 24
 	}
-	a.store.cache.put(k, metas, size)
+	return size
+}
+
+func (a *account) readMetas(ctx context.Context, src metaSource) ([][]byte, error) {
+	if src.entry != 0 {
+		entry, err := a.log.ReadEntry(ctx, eventlog.Position(src.entry))
+		if err != nil {
+			return nil, err
+		}
+		return entryMetas(entry)
+	}
+	b, err := a.log.GetObject(ctx, objectMeta, src.segment)
+	if err != nil {
+		return nil, err
+	}
+	metas, err := decodeSegment(b)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectMeta, src.segment[:], eventlog.ErrCorrupt, err)
+	}
 	return metas, nil
+}
+
+// noteEntry keeps the metadata of an entry that was read or appended: the next
+// listing asks for it, and the next snapshot.
+func (a *account) noteEntry(e eventlog.Entry) {
+	if metas, err := entryMetas(e); err == nil && len(metas) > 0 {
+		src := metaSource{entry: ModSeq(e.Pos)}
+		a.store.cache.put(src.key(a.id), metas, metasMemory(metas))
+	}
 }
 
 // entryMetas collects the metadata of the messages that a log entry added, in
 // the order in which apply counts them.
-func (a *account) entryMetas(ctx context.Context, at ModSeq) ([][]byte, error) {
-	entry, err := a.log.ReadEntry(ctx, eventlog.Position(at))
-	if err != nil {
-		return nil, err
-	}
+func entryMetas(entry eventlog.Entry) ([][]byte, error) {
 	var metas [][]byte
 	for _, rec := range entry.Records {
 		e, err := decodeEvent(rec)

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"container/list"
+	"context"
 	"sync"
 
 	"github.com/letterlock/letterlock/eventlog"
@@ -14,7 +15,8 @@ type cache struct {
 	bytes int64
 	max   int64
 	items map[cacheKey]*list.Element
-	order list.List // of *cacheItem, the one used last in front
+	order list.List                  // of *cacheItem, the one used last in front
+	loads map[cacheKey]chan struct{} // closed when a load under way is over
 }
 
 // cacheKey names something immutable: a page, a segment or an entry's metadata.
@@ -31,7 +33,7 @@ type cacheItem struct {
 }
 
 func newCache(maxBytes int64) *cache {
-	return &cache{max: maxBytes, items: map[cacheKey]*list.Element{}}
+	return &cache{max: maxBytes, items: map[cacheKey]*list.Element{}, loads: map[cacheKey]chan struct{}{}}
 }
 
 func (c *cache) get(k cacheKey) any {
@@ -61,6 +63,64 @@ func (c *cache) put(k cacheKey, value any, size int64) {
 		c.remove(c.order.Back())
 	}
 }
+
+// load returns what is cached under a key, or else what read returns, which it
+// caches. Of calls that miss together one reads and the others wait for it; they
+// read themselves if it failed, or read what is too large to be kept.
+func (c *cache) load(ctx context.Context, k cacheKey, read func() (value any, size int64, err error)) (any, error) {
+	for waited := false; ; waited = true {
+		v, reading := c.join(k)
+		switch {
+		case v != nil:
+			return v, nil
+		case reading == nil:
+			return c.lead(k, read)
+		case waited:
+			v, _, err := read()
+			return v, err
+		}
+		select {
+		case <-reading:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// join returns the value of a key, or a channel that is closed when the one who
+// reads it is done, or neither: then the caller is the one.
+func (c *cache) join(k cacheKey) (any, <-chan struct{}) {
+	if v := c.get(k); v != nil {
+		return v, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.items[k]; e != nil { // meanwhile
+		return e.Value.(*cacheItem).value, nil
+	}
+	if reading := c.loads[k]; reading != nil {
+		return nil, reading
+	}
+	c.loads[k] = make(chan struct{})
+	return nil, nil
+}
+
+func (c *cache) lead(k cacheKey, read func() (any, int64, error)) (any, error) {
+	defer func() { // also if read panics
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(c.loads[k])
+		delete(c.loads, k)
+	}()
+	v, size, err := read()
+	if err == nil {
+		c.put(k, v, size)
+	}
+	return v, err
+}
+
+// holds reports whether a value of a size would be kept for a while.
+func (c *cache) holds(size int64) bool { return size <= c.max/8 }
 
 // forget drops all of an account.
 func (c *cache) forget(account eventlog.ID) {

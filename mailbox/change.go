@@ -77,7 +77,7 @@ func (a *account) decideFlags(ctx context.Context, m *Mailbox, uids uidSet, op F
 			return d, err
 		}
 	}
-	for h, err := range walk(ctx, a, m, nil, uids) {
+	for h, err := range walk(ctx, a, m, nil, uids, nil) {
 		if err != nil {
 			return d, err
 		}
@@ -155,7 +155,7 @@ func (a *account) decideCopy(ctx context.Context, from, to *Mailbox, uids uidSet
 	known := map[flagBits]bool{}
 	done.UIDValidity = to.uidValidity
 	next := to.uidNext
-	for h, err := range walk(ctx, a, from, nil, uids) {
+	for h, err := range walk(ctx, a, from, nil, uids, nil) {
 		if err != nil {
 			return nil, Copied{}, err
 		}

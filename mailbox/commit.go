@@ -21,6 +21,11 @@ func (a *account) commit(ctx context.Context, decide decideFunc) error {
 		d := decision{account: a, decide: decide}
 		_, err := a.committer.Commit(ctx, d.run)
 		if d.end() {
+			if err == nil {
+				// Nobody wrote between the state and the record: to win the
+				// position was a look at the log.
+				a.looked(d.look)
+			}
 			// Also if the outcome is unknown: a wake too many costs a look.
 			a.store.wake(a.id)
 			a.snapshots.consider()
@@ -54,6 +59,7 @@ type decision struct {
 	over    bool
 	wrote   bool  // the last run returned an event
 	refusal error // what the last run returned
+	look    look  // when the last run began
 }
 
 var errDecided = errors.New("caller is gone")
@@ -64,6 +70,7 @@ func (d *decision) run(ctx context.Context, s *state, at eventlog.Position) ([]b
 	if d.over {
 		return nil, errDecided
 	}
+	d.look = d.account.look()
 	e, err := d.decide(ctx, s, ModSeq(at))
 	d.wrote, d.refusal = err == nil && e != nil, err
 	if !d.wrote {

@@ -56,12 +56,26 @@ type nearby struct {
 	mu    sync.Mutex // protects what follows
 	src   metaSource
 	metas [][]byte
+	front *ahead // of the loop; may be nil
 }
 
-func (n *nearby) read(ctx context.Context, a *account, src metaSource) ([][]byte, error) {
+// begin is called by the loop.
+func (n *nearby) begin(front *ahead) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.front = front
+}
+
+// read returns the metadata of a source, which that of the message with a UID is
+// part of.
+func (n *nearby) read(ctx context.Context, a *account, src metaSource, u UID) ([][]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.metas == nil || n.src != src {
+		n.front.metas(src, u)
 		metas, err := a.metas(ctx, src)
 		if err != nil {
 			return nil, err
@@ -80,7 +94,7 @@ func (m *Message) Meta(ctx context.Context) (*message.Message, error) {
 	}
 	defer a.leave()
 	src, slot := m.page.sources[m.page.srcs[m.i]], m.page.slots[m.i]
-	metas, err := m.near.read(ctx, a, src)
+	metas, err := m.near.read(ctx, a, src, m.UID)
 	if err == nil {
 		return a.decodeMeta(metas, slot)
 	}

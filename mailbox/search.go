@@ -57,7 +57,7 @@ func (v *View) find(ctx context.Context, a *account, q *Query) iter.Seq2[*candid
 		t := &p.told
 		filter := func(r *pageRef) bool { return mayMatch(p.query, r) }
 		near := &nearby{}
-		for hit, err := range walkPages(ctx, a, t.box, t.ghosts, p.bounds(p.query), filter) {
+		for hit, err := range walkPages(ctx, a, t.box, t.ghosts, p.bounds(p.query), near, filter) {
 			if err != nil {
 				yield(nil, err)
 				return

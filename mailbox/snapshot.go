@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -287,6 +288,12 @@ func (w *snapshotWriter) gather(ctx context.Context, g []*pageRef) error {
 	}
 	const many = 8
 	all := logged && count >= pageRows*3/4 || len(segments) > many*len(g)
+	front := newAhead(ctx, w.account, g, uidSet{{1, math.MaxUint32}})
+	defer front.end()
+	if front != nil {
+		front.want = func(src metaSource) bool { return all || src.entry != 0 }
+	}
+	w.near.begin(front)
 	for _, r := range g {
 		p, err := w.account.page(ctx, r)
 		if err != nil {
@@ -297,7 +304,7 @@ func (w *snapshotWriter) gather(ctx context.Context, g []*pageRef) error {
 			if !all && from.src.entry == 0 {
 				continue
 			}
-			if err := w.add(ctx, from); err != nil {
+			if err := w.add(ctx, from, p.uids[i]); err != nil {
 				return err
 			}
 		}
@@ -305,13 +312,13 @@ func (w *snapshotWriter) gather(ctx context.Context, g []*pageRef) error {
 	return nil
 }
 
-// add puts one message's metadata into the segment, once however many copies of
-// the message there are.
-func (w *snapshotWriter) add(ctx context.Context, from metaPlace) error {
+// add puts the metadata of the message with a UID into the segment, once however
+// many copies of the message there are.
+func (w *snapshotWriter) add(ctx context.Context, from metaPlace, u UID) error {
 	if _, ok := w.at[from]; ok {
 		return nil
 	}
-	metas, err := w.near.read(ctx, w.account, from.src)
+	metas, err := w.near.read(ctx, w.account, from.src, u)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 		}
 	}
 	near := &nearby{}
-	for hit, err := range walk(ctx, a, n.box, n.ghosts, changed) {
+	for hit, err := range walk(ctx, a, n.box, n.ghosts, changed, near) {
 		if err != nil {
 			return nil, err
 		}

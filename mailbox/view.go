@@ -174,7 +174,7 @@ func (v *View) Messages(ctx context.Context, set Set) iter.Seq2[*Message, error]
 			return
 		}
 		near := &nearby{}
-		for hit, err := range walk(ctx, a, t.box, t.ghosts, uids) {
+		for hit, err := range walk(ctx, a, t.box, t.ghosts, uids, near) {
 			if err != nil {
 				if !yield(nil, err) {
 					return
@@ -196,14 +196,24 @@ type hit struct {
 }
 
 // walk yields the messages of a mailbox and its ghosts that are in a set, in
-// order, and reads only pages that the set touches.
-func walk(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, uids uidSet) iter.Seq2[hit, error] {
-	return walkPages(ctx, a, box, ghosts, uids, func(*pageRef) bool { return true })
+// order, and reads only pages that the set touches, some of them ahead; and so
+// will near, if it is not nil, while the loop lasts.
+func walk(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, uids uidSet, near *nearby) iter.Seq2[hit, error] {
+	return walkPages(ctx, a, box, ghosts, uids, near, func(*pageRef) bool { return true })
 }
 
 // walkPages is walk without the pages that want refuses. Ghosts are not refused.
-func walkPages(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, uids uidSet, want func(*pageRef) bool) iter.Seq2[hit, error] {
+func walkPages(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, uids uidSet, near *nearby, want func(*pageRef) bool) iter.Seq2[hit, error] {
 	return func(yield func(hit, error) bool) {
+		var wanted []*pageRef
+		for _, r := range box.pages {
+			if uids.touches(r.first, r.last) && want(r) {
+				wanted = append(wanted, r)
+			}
+		}
+		front, reached := newAhead(ctx, a, wanted, uids), 0
+		defer front.end()
+		near.begin(front)
 		start, g := 0, 0
 		// haunt yields the wanted ghosts below a UID. A ghost's index is the
 		// number of rows and of ghosts before it.
@@ -225,6 +235,10 @@ func walkPages(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, ui
 					start += r.count
 					continue
 				}
+			}
+			if reached < len(wanted) && wanted[reached] == r {
+				front.reach(reached)
+				reached++
 			}
 			p, err := a.page(ctx, r)
 			if err != nil {

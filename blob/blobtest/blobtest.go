@@ -14,8 +14,9 @@
 //
 // The wrappers go around any store, for tests of what is built on one:
 // [Faulty] fails calls or loses their answers, [Canary] notices plaintext on its
-// way to the store, [Counting] counts requests and bytes. They can be nested. A
-// crash is not here: a memblob.Store is cloned at any moment with its Clone.
+// way to the store, [Counting] counts requests and bytes, [Slow] makes each
+// request take a while. They can be nested. A crash is not here: a memblob.Store
+// is cloned at any moment with its Clone.
 //
 // What the suite cannot see is durability; diskblob's own tests show how that is
 // proven with a recorder of system calls.

@@ -10,11 +10,13 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob"
@@ -28,6 +30,7 @@ func TestWrappersConform(t *testing.T) {
 	for name, wrap := range map[string]func(t *testing.T, s blob.Store) blob.Store{
 		"Faulty":   func(_ *testing.T, s blob.Store) blob.Store { return blobtest.NewFaulty(s, nil) },
 		"Counting": func(_ *testing.T, s blob.Store) blob.Store { return blobtest.NewCounting(s, nil) },
+		"Slow":     func(_ *testing.T, s blob.Store) blob.Store { return blobtest.NewSlow(s, time.Microsecond) },
 		"Canary": func(t *testing.T, s blob.Store) blob.Store {
 			tb := &recordingTB{TB: t}
 			t.Cleanup(func() { tb.cleanup(); require.Subset(t, []string{"canary: no bytes reached the store"}, tb.errors) })
@@ -346,4 +349,47 @@ func BenchmarkCanary(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		mem := memblob.New()
+		s := blobtest.NewSlow(mem, time.Second)
+		took := func(do func()) time.Duration {
+			began := time.Now()
+			do()
+			return time.Since(began)
+		}
+		names := make([]string, 2500)
+		require.Equal(t, time.Second, took(func() {
+			var wg sync.WaitGroup
+			for i := range names {
+				names[i] = fmt.Sprintf("a/%04d", i)
+				wg.Go(func() { assert.NoError(t, s.Create(ctx, names[i], strings.NewReader("x"))) })
+			}
+			wg.Wait()
+		}))
+		require.Equal(t, len(names), s.Most())
+		require.Equal(t, 3*time.Second, took(func() {
+			for _, err := range s.List(ctx, "a/", "") {
+				require.NoError(t, err)
+			}
+		}))
+		require.Equal(t, 3*time.Second, took(func() { require.NoError(t, s.Delete(ctx, names...)) }))
+		require.Equal(t, 2*time.Second, took(func() {
+			_, err := s.Open(ctx, "a/0000", 0, -1)
+			require.ErrorIs(t, err, fs.ErrNotExist)
+			_, err = s.Stat(ctx, "a/0000")
+			require.ErrorIs(t, err, fs.ErrNotExist)
+		}))
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		require.Equal(t, time.Millisecond, took(func() {
+			require.ErrorIs(t, s.Delete(short, "a/0000"), context.DeadlineExceeded)
+		}))
+		for _, err := range s.List(short, "", "") {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+	})
 }

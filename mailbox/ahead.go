@@ -1,0 +1,146 @@
+package mailbox
+
+import (
+	"context"
+	"sync"
+)
+
+// How much of what a loop over messages will ask for is read before it asks: so
+// much that a listing of a thousand messages waits for a bucket two or three times,
+// and not so much that what waits outgrows the cache.
+const (
+	pagesAhead    = 8
+	segmentsAhead = 4
+	entriesAhead  = 16
+	rowsAhead     = 8 * pageRows
+)
+
+// ahead reads pages and metadata into the cache before a loop over messages comes
+// to them, several at once. What it could not read the loop meets again, with its
+// error.
+type ahead struct {
+	account *account
+	ctx     context.Context
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+	pages   []*pageRef // that the loop wants, in order
+	uids    uidSet
+	want    func(metaSource) bool // sources that the loop wants; nil: all
+	began   int                   // pages before this one were asked for
+
+	mu   sync.Mutex // protects what follows
+	over bool
+	at   rowPlace // up to where metadata was asked for
+	open map[metaSource]struct{}
+}
+
+// rowPlace is a row of the pages of a loop.
+type rowPlace struct{ page, row int }
+
+// newAhead returns nil if the cache is too small to hold what is read ahead.
+func newAhead(ctx context.Context, a *account, pages []*pageRef, uids uidSet) *ahead {
+	if !a.store.cache.holds(segmentBytes) {
+		return nil
+	}
+	ctx, stop := context.WithCancel(ctx)
+	return &ahead{account: a, ctx: ctx, stop: stop, pages: pages, uids: uids, open: map[metaSource]struct{}{}}
+}
+
+// end gives up what is under way, and waits for it.
+func (h *ahead) end() {
+	if h == nil {
+		return
+	}
+	h.stop()
+	h.mu.Lock()
+	h.over = true
+	h.mu.Unlock()
+	h.work.Wait()
+}
+
+// reach is called when the loop comes to its k-th page.
+func (h *ahead) reach(k int) {
+	if h == nil {
+		return
+	}
+	for h.began = max(h.began, k+1); h.began < min(k+1+pagesAhead, len(h.pages)); h.began++ {
+		if r := h.pages[h.began]; r.page == nil {
+			h.work.Go(func() { h.account.page(h.ctx, r) })
+		}
+	}
+}
+
+// metas is called when the loop asks for metadata that is not at hand: src, of the
+// message with a UID. It begins to read what the messages after it have.
+func (h *ahead) metas(src metaSource, u UID) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return // a message was kept beyond the loop
+	}
+	h.skip(u)
+	delete(h.open, src)
+	segments, entries := 0, 0
+	for s := range h.open {
+		if s.entry != 0 {
+			entries++
+		} else {
+			segments++
+		}
+	}
+	for rows := 0; rows < rowsAhead && segments < segmentsAhead && entries < entriesAhead; rows++ {
+		next, ok := h.next()
+		if !ok {
+			return
+		}
+		if _, ok := h.open[next]; ok || next == src || h.want != nil && !h.want(next) {
+			continue
+		}
+		h.open[next] = struct{}{}
+		if next.entry != 0 {
+			entries++
+		} else {
+			segments++
+		}
+		h.work.Go(func() { h.account.metas(h.ctx, next) })
+	}
+}
+
+// skip moves on to the first message after a UID. Called with the mutex.
+func (h *ahead) skip(u UID) {
+	for h.at.page < len(h.pages) && h.pages[h.at.page].last <= u {
+		h.at = rowPlace{h.at.page + 1, 0}
+	}
+	if h.at.page == len(h.pages) || h.pages[h.at.page].first > u {
+		return
+	}
+	if p, err := h.account.page(h.ctx, h.pages[h.at.page]); err == nil {
+		i, found := p.find(u)
+		if found {
+			i++
+		}
+		h.at.row = max(h.at.row, i)
+	}
+}
+
+// next returns the source of the next message that the loop wants. Called with the
+// mutex.
+func (h *ahead) next() (metaSource, bool) {
+	for ; h.at.page < len(h.pages); h.at = (rowPlace{h.at.page + 1, 0}) {
+		p, err := h.account.page(h.ctx, h.pages[h.at.page])
+		if err != nil {
+			return metaSource{}, false
+		}
+		for h.at.row < p.len() {
+			i := h.at.row
+			h.at.row++
+			if h.uids.has(p.uids[i]) {
+				return p.sources[p.srcs[i]], true
+			}
+		}
+	}
+	return metaSource{}, false
+}
