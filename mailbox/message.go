@@ -127,7 +127,7 @@ func (m *Message) header(ctx context.Context) (message.Header, bool, error) {
 	}
 	defer a.leave()
 	src, slot := m.page.sources[m.page.srcs[m.i]], m.page.slots[m.i]
-	if metas, err := m.near.read(ctx, a, src); err == nil && int64(slot) < int64(len(metas)) {
+	if metas, err := m.near.read(ctx, a, src, m.UID); err == nil && int64(slot) < int64(len(metas)) {
 		if h, cut, err := message.ReadHeader(metas[slot]); err == nil {
 			return h, cut, nil
 		}
