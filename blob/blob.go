@@ -20,6 +20,7 @@ package blob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -34,13 +35,22 @@ const (
 	MaxSegment = 128 // bytes between two slashes
 )
 
+// ErrNotCreated is matched by an error of [Store.Create] that comes with a
+// certainty: this call created nothing and nothing of it will appear later, as
+// when a disk was full before the object had its name. It spares a caller the
+// search for what became of the object. A store need not know: an error that does
+// not match says nothing, and only the store may say it, never a wrapper around
+// a call whose answer was lost.
+var ErrNotCreated = errors.New("not created")
+
 // Store holds objects. All methods may be called from many goroutines, and all
 // implementations but memblob let many processes share one store.
 //
 // Errors match [io/fs.ErrExist] and [io/fs.ErrNotExist] with errors.Is where
 // the methods say so. Every other error means that the outcome is not known: a
 // Create that returned one may have stored the object, and a caller that must
-// know reads the name back. Errors name the operation and the object.
+// know reads the name back, unless the error matches [ErrNotCreated]. Errors name
+// the operation and the object.
 //
 // A cancelled context makes a method return soon with an error that matches
 // ctx.Err(). What cannot be interrupted is waited for: a Read of the reader that

@@ -81,8 +81,10 @@ func (l *Log) Append(ctx context.Context, kind Kind, records ...[]byte) (Entry, 
 	}
 	start := l.now()
 	out, err := l.put(ctx, l.entryName(entry.Pos), data)
-	if err != nil {
+	if errors.Is(err, ErrUnknownOutcome) {
 		l.setPending(&pendingEntry{entry.Pos, data})
+	}
+	if err != nil {
 		return Entry{}, err
 	}
 	if !l.fresh(at, l.now()) {

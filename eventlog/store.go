@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"time"
+
+	"github.com/letterlock/letterlock/blob"
 )
 
 // How a create whose answer is not known is tried again: about five seconds in
@@ -33,7 +35,8 @@ type outcome struct {
 // same bytes are put again if nothing is there; but not by one who stood still,
 // because what is free now may have been trimmed, and nobody could tell the second
 // object from the first. The error matches ErrUnknownOutcome if the outcome is not
-// known in the end.
+// known in the end. A store that is sure to have created nothing is believed, and
+// not asked again: waiting does not empty a disk.
 func (l *Log) put(ctx context.Context, name string, data []byte) (outcome, error) {
 	var out outcome
 	start := l.now()
@@ -42,6 +45,9 @@ func (l *Log) put(ctx context.Context, name string, data []byte) (outcome, error
 		if err == nil {
 			out.stored = true
 			return out, nil
+		}
+		if errors.Is(err, blob.ErrNotCreated) && !out.doubt {
+			return out, fmt.Errorf("eventlog: %w", err)
 		}
 		out.doubt = out.doubt || !errors.Is(err, fs.ErrExist)
 		same, readErr := l.same(ctx, name, data)

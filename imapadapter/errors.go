@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"syscall"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -51,6 +52,8 @@ var answers = []struct {
 	{context.Canceled, imap.ResponseCodeUnavailable, "Took too long, try again later", true},
 	{context.DeadlineExceeded, imap.ResponseCodeUnavailable, "Took too long, try again later", true},
 	{eventlog.ErrUnknownOutcome, imap.ResponseCodeUnavailable, "It is not known whether this was done", true},
+	{syscall.ENOSPC, imap.ResponseCodeUnavailable, "No space left, try again later", true},
+	{syscall.EDQUOT, imap.ResponseCodeUnavailable, "No space left, try again later", true},
 	{mailbox.ErrSwappedKey, imap.ResponseCodeContactAdmin, "Account is damaged", true},
 	{eventlog.ErrNewerVersion, imap.ResponseCodeContactAdmin, "Mailbox was written by a newer version", true},
 	{eventlog.ErrRolledBack, imap.ResponseCodeCorruption, "Mailbox is damaged", true},

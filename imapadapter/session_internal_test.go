@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
@@ -171,6 +172,7 @@ func TestErrors(t *testing.T) {
 		context.DeadlineExceeded:    "UNAVAILABLE",
 		fs.ErrNotExist:              "EXPUNGEISSUED",
 		message.ErrUnknownCTE:       "UNKNOWN-CTE",
+		syscall.ENOSPC:              "UNAVAILABLE",
 		errors.New("disk on fire"):  "UNAVAILABLE",
 	} {
 		answer := s.fail("TEST", fmt.Errorf("inner secret: %w", err))

@@ -42,7 +42,7 @@ func status(err error) *smtp.SMTPError {
 		return reply(550, smtp.EnhancedCode{5, 1, 1}, "No such user here")
 	case errors.Is(err, mailbox.ErrTooLarge):
 		return reply(552, smtp.EnhancedCode{5, 3, 4}, "Message is too large")
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return reply(452, smtp.EnhancedCode{4, 3, 1}, "No space left for mail, try again later")
 	case errors.Is(err, mailbox.ErrClosed), errors.Is(err, context.Canceled):
 		return reply(451, smtp.EnhancedCode{4, 3, 2}, "Mailboxes are not available, try again later")

@@ -30,6 +30,7 @@ func TestStatus(t *testing.T) {
 		{eventlog.ErrCorrupt, 451, smtp.EnhancedCode{4, 2, 0}},
 		{eventlog.ErrUnknownOutcome, 451, smtp.EnhancedCode{4, 3, 0}},
 		{&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, 452, smtp.EnhancedCode{4, 3, 1}},
+		{&os.PathError{Op: "write", Path: "x", Err: syscall.EDQUOT}, 452, smtp.EnhancedCode{4, 3, 1}},
 		{errors.New("anything"), 451, smtp.EnhancedCode{4, 3, 0}},
 		{own, 450, own.EnhancedCode},
 		{errCut, 421, smtp.EnhancedCode{4, 4, 2}},

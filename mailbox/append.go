@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/message"
@@ -92,7 +94,7 @@ func (h *Account) Append(ctx context.Context, mailbox string, r io.Reader, o App
 		return &addMessages{Mailbox: m.id, Time: now.Unix(), Messages: []newMessage{staged}}, nil
 	})
 	if err != nil {
-		if refused {
+		if refused || notCommitted(err) {
 			a.store.unstage(ctx, a.prefix, staged)
 		}
 		return Appended{}, err
@@ -123,6 +125,12 @@ func (s *Store) stageAs(ctx context.Context, prefix string, id eventlog.ObjectID
 	return newMessage{
 		Body: bodyRef{id, w.Key()}, Size: uint32(meta.Size), Meta: meta.Encode(),
 	}, nil
+}
+
+// notCommitted reports whether an error of a commit says for certain that it was
+// not made: the disk was full.
+func notCommitted(err error) bool {
+	return errors.Is(err, blob.ErrNotCreated) && !errors.Is(err, eventlog.ErrUnknownOutcome)
 }
 
 // unstage removes a body that nothing points to. If that fails the object stays

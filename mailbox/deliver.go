@@ -233,6 +233,9 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m newMes
 	head, err := in.committer.Commit(ctx, func(context.Context, struct{}, eventlog.Position) ([]byte, error) {
 		return record, nil
 	})
+	if notCommitted(err) {
+		in.store.unstage(ctx, in.prefix, m)
+	}
 	if err != nil {
 		return err
 	}

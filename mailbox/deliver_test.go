@@ -12,8 +12,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -216,4 +218,36 @@ func TestDeliverToAnAccountMadeAgain(t *testing.T) {
 	require.NoError(t, s.Deliver(ctx, rcpt, strings.NewReader(mail(2)))[0])
 	require.Equal(t, 1, total(t, a))
 	require.Empty(t, accountObjects(t, blobs, old.account.prefix))
+}
+
+// TestFullDisk: a body whose entry found no room is taken away again, and whoever
+// sent it is told at once and for certain.
+func TestFullDisk(t *testing.T) {
+	ctx := t.Context()
+	full := fmt.Errorf("no space left: %w", blob.ErrNotCreated)
+	blobs := memblob.New()
+	faulty := blobtest.NewFaulty(blobs, nil)
+	s := openStore(t, faulty)
+	a := newUser(t, s, "ann")
+	_, err := a.Append(ctx, Inbox, strings.NewReader(mail(1)), AppendOptions{})
+	require.NoError(t, err)
+	before := names(t, blobs)
+	faulty.SetPlan(func(op blobtest.Op, name string, _ int) blobtest.Fault {
+		if op == blobtest.OpCreate && strings.HasPrefix(name, a.account.prefix+"log/") {
+			return blobtest.Fault{Before: full}
+		}
+		return blobtest.Fault{}
+	})
+	_, err = a.Append(ctx, Inbox, strings.NewReader(mail(2)), AppendOptions{})
+	require.ErrorIs(t, err, full)
+	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
+	err = s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(3)))[0]
+	require.ErrorIs(t, err, full)
+	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
+	require.Equal(t, before, names(t, blobs))
+	faulty.SetPlan(nil)
+	require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(4)))[0])
+	st, err := a.Status(ctx, Inbox)
+	require.NoError(t, err)
+	require.Equal(t, 2, st.Messages)
 }

@@ -9,6 +9,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"syscall"
+
+	"github.com/letterlock/letterlock/blob"
 )
 
 // Create implements blob.Store. In the steady state it costs two fsyncs, one of
@@ -22,7 +25,7 @@ func (s *Store) Create(ctx context.Context, name string, r io.Reader) error {
 	// decides is the link, below.
 	if _, err := os.Lstat(s.path(name)); err == nil {
 		if err := s.acquire(ctx); err != nil {
-			return &fs.PathError{Op: "create", Path: name, Err: err}
+			return unnamed{&fs.PathError{Op: "create", Path: name, Err: err}}
 		}
 		defer s.release()
 		return s.taken(name)
@@ -32,14 +35,14 @@ func (s *Store) Create(ctx context.Context, name string, r io.Reader) error {
 		if s.gone() {
 			err = errGone
 		}
-		return failed("create", name, "temporary file", err)
+		return unnamed{failed("create", name, "temporary file", err)}
 	}
 	defer t.remove(s.sys)
 	if err := s.fill(ctx, name, t, r); err != nil {
-		return err
+		return unnamed{err}
 	}
 	if err := s.acquire(ctx); err != nil {
-		return &fs.PathError{Op: "create", Path: name, Err: err}
+		return unnamed{&fs.PathError{Op: "create", Path: name, Err: err}}
 	}
 	defer s.release()
 	return s.commit(name, t)
@@ -71,7 +74,7 @@ func (s *Store) fill(ctx context.Context, name string, t *temp, r io.Reader) err
 func (s *Store) commit(name string, t *temp) error {
 	if !s.noSync {
 		if err := t.f.Sync(); err != nil {
-			return failed("create", name, "fsync", err)
+			return unnamed{failed("create", name, "fsync", err)}
 		}
 	}
 	switch err := s.link(name, t); {
@@ -109,12 +112,26 @@ func (s *Store) link(name string, t *temp) error {
 			s.known.forget(dir)
 			continue
 		}
+		// A full disk gives no name. What other trouble left of one is not known.
+		sure := step == "folder" || errors.Is(err, syscall.ENOSPC)
 		if s.gone() {
 			err = errGone
 		}
-		return failed("create", name, step, err)
+		if err = failed("create", name, step, err); sure {
+			return unnamed{err}
+		}
+		return err
 	}
 }
+
+// unnamed is the error of a Create that ended before the object had its name.
+type unnamed struct{ error }
+
+// Unwrap returns the error itself.
+func (e unnamed) Unwrap() error { return e.error }
+
+// Is reports that nothing was created.
+func (e unnamed) Is(target error) bool { return target == blob.ErrNotCreated }
 
 // taken returns the answer to a Create whose name is in use. It is a durable
 // answer: whoever created the name may not have synced its folder yet, and may

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/blob"
 )
 
 // TestOrder holds the calls of each operation, and their order, to the letter.
@@ -201,6 +203,8 @@ func TestFaults(t *testing.T) {
 				require.ErrorContains(t, err, "create a/b/name: ", where)
 				require.NotContains(t, err.Error(), d.top, where)
 				require.NotErrorIs(t, err, fs.ErrExist, where)
+				unknown := where == "sync store/a/b" || where == "link store/a/b/name" && cause != syscall.ENOSPC
+				require.Equal(t, !unknown, errors.Is(err, blob.ErrNotCreated), where)
 			}
 			left, _ := os.ReadDir(filepath.Join(root, tempFolder))
 			require.Equal(t, leftover, len(left) > 0, where)
