@@ -70,6 +70,18 @@ func unknown(args []string) string {
 	return strings.Join(args[:n], " ")
 }
 
+// longer returns the names of the commands that args are the beginning of.
+func longer(args []string) []string {
+	var names []string
+	for _, c := range commands() {
+		words := strings.Fields(c.name)
+		if len(args) < len(words) && slices.Equal(args, words[:len(args)]) {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
 // count reports whether there are as many arguments as the command takes.
 func (c *command) count(names []string) error {
 	open := len(c.args) > 0 && strings.HasSuffix(c.args[len(c.args)-1], "...")

@@ -115,6 +115,8 @@ func (p *program) noCommand(args []string) int {
 		fmt.Fprintln(p.err, "mailserver: no command (mailserver -h lists them)")
 	case strings.HasPrefix(args[0], "-"):
 		fmt.Fprintln(p.err, "mailserver: the command comes first (mailserver -h lists them)")
+	case len(longer(args)) > 0:
+		fmt.Fprintf(p.err, "mailserver: %q is not whole: %s (mailserver -h tells more)\n", strings.Join(args, " "), strings.Join(longer(args), ", "))
 	default:
 		fmt.Fprintf(p.err, "mailserver: unknown command %q (mailserver -h lists them)\n", unknown(args))
 	}

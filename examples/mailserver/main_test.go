@@ -72,11 +72,12 @@ func TestUsageErrors(t *testing.T) {
 	for want, args := range map[string][]string{
 		"no command":                    {},
 		`unknown command "sevre"`:       {"sevre"},
-		`unknown command "account"`:     {"account"},
 		`unknown command "account ad"`:  {"account", "ad", "ann"},
 		"the command comes first":       {"-store", dir, "serve"},
 		"-store is missing":             {"serve"},
 		"NAME is missing":               {"account", "add", "-store", dir},
+		`"account token" is not whole`:  {"account", "token"},
+		"-max-conns and":                {"serve", "-store", dir, "-max-conns", "0"},
 		"ID is missing":                 {"account", "token", "revoke", "ann", "-store", dir},
 		"ADDRESS is missing":            {"deliver"},
 		`unexpected argument "bob"`:     {"account", "add", "ann", "bob", "-store", dir},
@@ -114,6 +115,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 		}
 		for line := range strings.Lines(text) {
 			assert.LessOrEqual(t, len(line), 100, "%s: %q", c.name, line)
+			assert.LessOrEqual(t, strings.Count(line, "(default "), 1, "%s: %q", c.name, line)
 		}
 	}
 }

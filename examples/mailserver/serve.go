@@ -27,6 +27,7 @@ type serveFlags struct {
 	demo              bool
 	stopTimeout       time.Duration
 	maxConns          int
+	maxConnsPerAddr   int
 }
 
 func serveCommand() command {
@@ -76,7 +77,8 @@ func (f *serveFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&f.domain, "domain", "", "the server's own `name` in LMTP and in Received lines (default the host's)")
 	fs.BoolVar(&f.insecureAuth, "insecure-auth", false, "take passwords without TLS from beyond this machine")
 	fs.BoolVar(&f.demo, "demo", false, "make an account with sample mails")
-	fs.IntVar(&f.maxConns, "max-conns", 0, "how many IMAP connections are taken at once (default 8192)")
+	fs.IntVar(&f.maxConns, "max-conns", 8192, "how many IMAP connections are taken at once")
+	fs.IntVar(&f.maxConnsPerAddr, "max-conns-per-address", 256, "how many of them from one IPv4 address or IPv6 /64 network; this\nmachine's own are not counted")
 	fs.DurationVar(&f.stopTimeout, "stop-timeout", 6*time.Second, "how long sessions may take to end")
 }
 
@@ -91,6 +93,8 @@ func (f *serveFlags) serve(ctx context.Context, p *program) (err error) {
 		return err
 	case f.imaps != "" && config == nil:
 		return usagef("-imaps needs -tls-cert and -tls-key")
+	case f.maxConns < 1 || f.maxConnsPerAddr < 1:
+		return usagef("-max-conns and -max-conns-per-address are 1 or more")
 	case f.imap == "" && f.imaps == "" && f.lmtp == "":
 		return usagef("nothing to serve: -imap, -imaps and -lmtp are empty")
 	}
@@ -127,7 +131,7 @@ type listening struct {
 }
 
 func (f *serveFlags) newServers(store *mailbox.Store, config *tls.Config, logger *slog.Logger) *servers {
-	guard := imapadapter.GuardOptions{TLSConfig: config, MaxConns: f.maxConns}
+	guard := imapadapter.GuardOptions{TLSConfig: config, MaxConns: f.maxConns, MaxConnsPerAddr: f.maxConnsPerAddr}
 	if f.insecureAuth {
 		guard.InsecureAuth = func(net.Addr) bool { return true }
 	}
