@@ -23,3 +23,19 @@ func TestQualify(t *testing.T) {
 		require.Equal(t, want, string(qualify([]byte(in), "example.org")), "%q", in)
 	}
 }
+
+func TestClampSize(t *testing.T) {
+	for in, want := range map[string]string{
+		"MAIL FROM:<a@b> SIZE=4294967296\r\n":                    "MAIL FROM:<a@b> SIZE=4294967295\r\n",
+		"mail from:<> body=8BITMIME size=99999999999 SMTPUTF8\n": "mail from:<> body=8BITMIME size=4294967295 SMTPUTF8\n",
+		"MAIL FROM:<a@b> SIZE=99999999999999999999\r\n":          "MAIL FROM:<a@b> SIZE=4294967295\r\n",
+		"MAIL FROM:<a@b> SIZE=4294967295\r\n":                    "MAIL FROM:<a@b> SIZE=4294967295\r\n",
+		"MAIL FROM:<a@b> SIZE=00000000000000000042\r\n":          "MAIL FROM:<a@b> SIZE=00000000000000000042\r\n",
+		"MAIL FROM:<a@b> SIZE=999999999999999999999\r\n":         "MAIL FROM:<a@b> SIZE=999999999999999999999\r\n",
+		"MAIL FROM:<\" SIZE=99999999999 \"@b>\r\n":               "MAIL FROM:<\" SIZE=99999999999 \"@b>\r\n",
+		"MAIL FROM:<a@b> XSIZE=99999999999\r\n":                  "MAIL FROM:<a@b> XSIZE=99999999999\r\n",
+		"RCPT TO:<a@b> SIZE=99999999999\r\n":                     "RCPT TO:<a@b> SIZE=99999999999\r\n",
+	} {
+		require.Equal(t, want, string(clampSize([]byte(in))), "%q", in)
+	}
+}

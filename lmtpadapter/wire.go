@@ -125,7 +125,7 @@ func (w *wire) command() ([]byte, error) {
 				w.open = w.begun != nil && !last
 			}
 		}
-		return qualify(line, w.home), nil
+		return clampSize(qualify(line, w.home)), nil
 	}
 }
 
