@@ -181,7 +181,7 @@ func (l *guardListener) Accept() (net.Conn, error) {
 		}
 		addr := network(raw.RemoteAddr())
 		if err := l.enter(addr); err != nil {
-			l.o.Logger.Warn("imap guard refused a connection", "remote", raw.RemoteAddr(), "reason", err)
+			l.o.Logger.Warn("imap guard refused a connection", "remote", raw.RemoteAddr().String(), "reason", err)
 			l.turnAway(raw)
 			continue
 		}

@@ -63,7 +63,7 @@ func (c *guardConn) refuse(r *refusal) {
 		return
 	}
 	if fatal {
-		c.o.Logger.Info("imap guard closed a connection", "remote", c.RemoteAddr(), "reason", r.text)
+		c.o.Logger.Info("imap guard closed a connection", "remote", c.RemoteAddr().String(), "reason", r.text)
 		c.err = io.EOF
 	}
 }
@@ -111,7 +111,7 @@ func (c *guardConn) startTLS(cmd *command) {
 	c.frames.release()
 	conn := tls.Server(c.raw, c.o.TLSConfig)
 	if err := c.handshake(conn); err != nil {
-		c.o.Logger.Info("imap guard closed a connection", "remote", c.RemoteAddr(), "reason", "TLS handshake failed")
+		c.o.Logger.Info("imap guard closed a connection", "remote", c.RemoteAddr().String(), "reason", "TLS handshake failed")
 		c.err = io.EOF
 		return
 	}

@@ -24,7 +24,7 @@ func (s *session) Login(username, password string) error {
 	}
 	if errors.Is(err, mailbox.ErrAuth) {
 		s.failures++
-		s.o.Logger.Info("imap login failed", slog.Any("remote", s.conn.NetConn().RemoteAddr()), slog.Int("failures", s.failures))
+		s.o.Logger.Info("imap login failed", slog.String("remote", s.conn.NetConn().RemoteAddr().String()), slog.Int("failures", s.failures))
 		op.wait(min(time.Duration(s.failures)*s.o.LoginDelay, maxLoginDelay))
 	}
 	return op.fail(err)
