@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/letterlock/letterlock/crypto"
 )
 
 // A Problem is something about a log that is not as it must be, found by Check.
@@ -13,7 +15,7 @@ type Problem struct {
 	Pos  Position // its position, or 0 if it has none
 	// Err says what is wrong. Something damaged or missing is a [CorruptError]; a
 	// rollback behind Config.Seen matches [ErrRolledBack]; what does no harm (a
-	// Delivered entry that is junk, a stray entry that Trim will remove, a
+	// Delivered entry that opens and is junk, a stray entry that Trim will remove, a
 	// snapshot from the future) matches neither.
 	Err error
 }
@@ -171,6 +173,10 @@ func (c *checker) link(ctx context.Context, p Position) error {
 	e, err := c.l.sealer.decode(before, data)
 	if err != nil {
 		c.damaged(name, p, err)
+	} else if errors.Is(e.Junk, crypto.ErrDecrypt) {
+		// Readers pass over it, for it may be anybody's noise. It may as well be
+		// mail that was accepted, and damaged since.
+		c.damaged(name, p, fmt.Errorf("delivered entry does not open, a message may be lost: %w", e.Junk))
 	} else if e.Junk != nil {
 		c.report(Problem{Name: name, Pos: p, Err: fmt.Errorf("delivered entry is junk: %w", e.Junk)})
 	}

@@ -1,10 +1,12 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -335,7 +337,9 @@ func TestLostAnswers(t *testing.T) {
 func TestJunkDeliveriesAreSkipped(t *testing.T) {
 	ctx := t.Context()
 	blobs := memblob.New()
-	s := openStore(t, blobs)
+	var log bytes.Buffer
+	s, err := Open(ctx, blobs, Options{Password: cheap, PollInterval: -1, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
 	a := newUser(t, s, "ann")
 	in, err := s.inbox(ctx, "ann")
 	require.NoError(t, err)
@@ -361,6 +365,9 @@ func TestJunkDeliveriesAreSkipped(t *testing.T) {
 	st, err := a.Status(ctx, Inbox)
 	require.NoError(t, err)
 	require.Equal(t, 1, st.Messages)
+	require.NoError(t, a.Close())
+	require.NoError(t, s.Close())
+	require.Equal(t, 13, strings.Count(log.String(), "skipped a record"), "who runs the server is told")
 }
 
 func newManyRecord(e event) []byte { return encodeEvent(newMany(e)) }
