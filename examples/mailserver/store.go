@@ -178,8 +178,6 @@ func (f *storeFlags) look(mode openMode) error {
 		return writable(f.dir)
 	case err == nil:
 		return nil // a copy on a medium that cannot be written can be checked
-	case mode == mustExist:
-		return f.noStore()
 	}
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
@@ -189,8 +187,14 @@ func (f *storeFlags) look(mode openMode) error {
 		// What another process that begins at this moment has made, and what a
 		// new file system comes with.
 		if n := e.Name(); !strings.HasPrefix(n, ".") && n != "store" && n != "lost+found" {
+			if mode == mustExist {
+				return fmt.Errorf("there is no store in %s: the folder is not empty, but %s is missing", f.dir, formatObject)
+			}
 			return fmt.Errorf("folder %s is neither empty nor a store", f.dir)
 		}
+	}
+	if mode == mustExist {
+		return f.noStore()
 	}
 	if err := f.unmounted(); err != nil {
 		return err
