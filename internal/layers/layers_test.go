@@ -32,11 +32,12 @@ var allowed = map[string][]string{
 	"crypto":                      {},
 	"eventlog":                    {"blob", "crypto"},
 	"mailbox/message":             {},
+	"mailbox/archive":             {},
 	"mailbox":                     {"blob", "crypto", "eventlog", "mailbox/message"},
 	"imapadapter":                 {"crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter/internal/wire"},
 	"imapadapter/internal/wire":   {"mailbox/message"},
 	"lmtpadapter":                 {"crypto", "eventlog", "mailbox"},
-	"examples":                    {"blob", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "lmtpadapter"},
+	"examples":                    {"blob", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "mailbox/archive", "imapadapter", "lmtpadapter"},
 	"internal":                    {},
 }
 
