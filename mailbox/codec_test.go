@@ -28,7 +28,9 @@ func sampleBody(n byte) bodyRef {
 func sampleMeta(text string) []byte {
 	s := message.NewScanner()
 	fmt.Fprint(s, text)
-	return s.Close().Encode()
+	m := s.Close()
+	m.Preview, m.HasPreview = "", false // as they were when these bytes were frozen
+	return m.Encode()
 }
 
 // sampleEvents has one of each kind, and what is special about it.

@@ -85,6 +85,10 @@ func TestAppendAndRead(t *testing.T) {
 		meta, err := m.Meta(ctx)
 		require.NoError(t, err)
 		require.Equal(t, m.Size, meta.Size)
+		preview, ok, err := m.Preview(ctx, true)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, fmt.Sprintf("body of mail %d", m.UID), preview)
 	}
 	require.Equal(t, []string{mail(1), "Return-Path: <x@y>\r\n" + mail(2)}, texts)
 

@@ -139,6 +139,22 @@ func (m *Message) header(ctx context.Context) (message.Header, bool, error) {
 	return message.ParseHeader(meta.Header), meta.HeaderCut, nil
 }
 
+// Preview returns the beginning of the message's text on one line (RFC 8970), at
+// most [message.MaxPreview] characters. It reads kept metadata; only messages that
+// came in before previews were kept cost a read of their text. With lazy it makes
+// no such read, and ok is false where one would be needed.
+func (m *Message) Preview(ctx context.Context, lazy bool) (text string, ok bool, err error) {
+	meta, err := m.Meta(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	if meta.HasPreview || lazy {
+		return meta.Preview, meta.HasPreview, nil
+	}
+	text, err = meta.MakePreview(ctx, func(off, n int64) (io.ReadCloser, error) { return m.Open(ctx, off, n) })
+	return text, err == nil, err
+}
+
 // scan reads the message and finds again what was kept about it.
 func (m *Message) scan(ctx context.Context) (*message.Message, error) {
 	r, err := m.Open(ctx, 0, -1)

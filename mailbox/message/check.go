@@ -12,6 +12,8 @@ func (m *Message) check() error {
 		return errors.New("the root has a second header block")
 	case badBlock(m.Header, m.HeaderCut, r.HeaderSize, MaxHeader):
 		return errors.New("the header block does not fit the header")
+	case badPreview(m.Preview):
+		return errors.New("the preview is none")
 	}
 	return r.check()
 }

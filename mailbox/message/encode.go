@@ -11,11 +11,15 @@ import (
 
 // The stored form is described in docs/format-message.md. A change of what is
 // stored needs another version, and readers of all versions there ever were.
-const version = 1
+const (
+	version1 = 1 // without a preview
+	version  = 2
+)
 
 const (
-	messageLen = 5  // elements of the array of a message
-	partLen    = 18 // of a part
+	messageLen1 = 5 // elements of the array of a message of version 1
+	messageLen  = 6
+	partLen     = 18 // of a part
 )
 
 // Encode returns the stored form of m, which [Decode] reads: a few dozen octets
@@ -24,12 +28,20 @@ func (m *Message) Encode() []byte {
 	var b bytes.Buffer
 	b.Grow(len(m.Header) + 256)
 	e := encoder{msgpack.NewEncoder(&b)}
-	e.array(messageLen)
-	e.number(version)
+	if m.HasPreview {
+		e.array(messageLen)
+		e.number(version)
+	} else {
+		e.array(messageLen1)
+		e.number(version1)
+	}
 	e.number(m.Size)
 	e.bytes(m.Header)
 	e.bool(m.HeaderCut)
 	e.part(m.Root)
+	if m.HasPreview {
+		e.text(m.Preview)
+	}
 	return b.Bytes()
 }
 
@@ -228,16 +240,23 @@ func (d *decoder) params() []Param {
 
 func (d *decoder) message() *Message {
 	m := &Message{}
-	if n := d.array(messageLen); n != messageLen {
-		d.fail("array of %d elements, want %d", n, messageLen)
-	}
-	if v := d.number(); v != version {
-		d.fail("version %d, want %d", v, version)
+	n := d.array(messageLen)
+	switch v := d.number(); v {
+	case version1, version:
+		m.HasPreview = v == version
+		if want := messageLen1 + int(v-version1); n != want {
+			d.fail("array of %d elements, want %d", n, want)
+		}
+	default:
+		d.fail("version %d, want %d at most", v, version)
 	}
 	m.Size = d.number()
 	m.Header = d.bytes()
 	m.HeaderCut = d.bool()
 	m.Root = d.part(1)
+	if m.HasPreview {
+		m.Preview = string(d.bytes())
+	}
 	return m
 }
 

@@ -34,28 +34,36 @@ func TestEncodeSize(t *testing.T) {
 	assert.Less(t, len(m.Encode())-len(m.Header), 80, "octets of a plain mail besides its header")
 }
 
-// A message in the stored form of version 1, which every later version must read.
-// The .txt file says what each octet means.
+// A message in the stored form of each version, which every later version must
+// read. The .txt files say what each octet means.
 func TestFrozen(t *testing.T) {
 	mail, err := os.ReadFile("testdata/frozen/v1.eml")
 	require.NoError(t, err)
-	want := scanAll(mail)
-	text, err := os.ReadFile("testdata/frozen/v1.txt")
-	require.NoError(t, err)
-	var digits strings.Builder
-	for line := range strings.Lines(string(text)) {
-		line, _, _ = strings.Cut(line, "#")
-		digits.WriteString(strings.TrimSpace(line))
+	now := scanAll(mail)
+	require.Equal(t, "Hello", now.Preview)
+	first := *now // version 1 had no preview
+	first.Preview, first.HasPreview = "", false
+	for file, want := range map[string]*Message{"v1.txt": &first, "v2.txt": now} {
+		text, err := os.ReadFile("testdata/frozen/" + file)
+		require.NoError(t, err)
+		var digits strings.Builder
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(line, "#")
+			digits.WriteString(strings.TrimSpace(line))
+		}
+		b, err := hex.DecodeString(digits.String())
+		require.NoError(t, err)
+		got, err := Decode(b)
+		require.NoError(t, err, file)
+		assert.Equal(t, want, got, file)
+		assert.Equal(t, b, want.Encode(), file)
+		p, ok := got.Section([]int{2, 1})
+		require.True(t, ok)
+		assert.Equal(t, "Lorem", string(mail[p.BodyOffset:p.BodyOffset+p.BodySize]))
+		h, _, err := ReadHeader(b)
+		require.NoError(t, err, file)
+		assert.Equal(t, "a@example.org", h.Get("From"))
 	}
-	b, err := hex.DecodeString(digits.String())
-	require.NoError(t, err)
-	got, err := Decode(b)
-	require.NoError(t, err)
-	assert.Equal(t, want, got)
-	assert.Equal(t, b, want.Encode())
-	p, ok := got.Section([]int{2, 1})
-	require.True(t, ok)
-	assert.Equal(t, "Lorem", string(mail[p.BodyOffset:p.BodyOffset+p.BodySize]))
 }
 
 // What no scanner makes is not decoded, however well it is encoded.
@@ -64,30 +72,34 @@ func TestDecodeRefuses(t *testing.T) {
 		"--b\r\n\r\none\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\ntwo\r\n--b--\r\n"
 	leaf := func() *Part { return &Part{Type: "text", Subtype: "plain", Encoding: "7bit"} }
 	changes := map[string]func(m *Message){
-		"size":                func(m *Message) { m.Size++ },
-		"header too short":    func(m *Message) { m.Header = m.Header[1:] },
-		"header not cut":      func(m *Message) { m.HeaderCut = true },
-		"root header":         func(m *Message) { m.Root.Header = m.Header },
-		"root offset":         func(m *Message) { m.Root.HeaderOffset++ },
-		"no type":             func(m *Message) { m.Root.Children[0].Type = "" },
-		"no encoding":         func(m *Message) { m.Root.Children[0].Encoding = "" },
-		"upper case":          func(m *Message) { m.Root.Children[0].Subtype = "Plain" },
-		"parameter name":      func(m *Message) { m.Root.Params[0].Name = "Boundary" },
-		"empty parameter":     func(m *Message) { m.Root.Params[0].Name = "" },
-		"too many parameters": func(m *Message) { m.Root.Params = make([]Param, MaxParams+1) },
-		"lines":               func(m *Message) { m.Root.Children[0].Lines = 4 },
-		"lines of multipart":  func(m *Message) { m.Root.Lines = 1 },
-		"no children":         func(m *Message) { m.Root.Children = nil },
-		"leaf with children":  func(m *Message) { m.Root.Children[0].Children = []*Part{leaf()} },
-		"no message":          func(m *Message) { m.Root.Children[1].Children = nil },
-		"two messages":        func(m *Message) { p := m.Root.Children[1]; p.Children = append(p.Children, p.Children[0]) },
-		"order":               func(m *Message) { c := m.Root.Children; c[0], c[1] = c[1], c[0] },
-		"child before parent": func(m *Message) { m.Root.Children[0].HeaderOffset = 0 },
-		"child too long":      func(m *Message) { m.Root.Children[0].BodySize = m.Size },
-		"child overflows":     func(m *Message) { m.Root.Children[0].HeaderSize = 1<<63 - 1 },
-		"child header":        func(m *Message) { m.Root.Children[0].Header = []byte("x") },
-		"enclosed header":     func(m *Message) { m.Root.Children[1].Children[0].Header = []byte("x") },
-		"enclosed too short":  func(m *Message) { m.Root.Children[1].Children[0].BodySize-- },
+		"size":                 func(m *Message) { m.Size++ },
+		"header too short":     func(m *Message) { m.Header = m.Header[1:] },
+		"header not cut":       func(m *Message) { m.HeaderCut = true },
+		"preview too long":     func(m *Message) { m.Preview = strings.Repeat("x", MaxPreview+1) },
+		"preview on two lines": func(m *Message) { m.Preview = "a\nb" },
+		"preview not UTF-8":    func(m *Message) { m.Preview = "\xff" },
+		"preview with blanks":  func(m *Message) { m.Preview = " a" },
+		"root header":          func(m *Message) { m.Root.Header = m.Header },
+		"root offset":          func(m *Message) { m.Root.HeaderOffset++ },
+		"no type":              func(m *Message) { m.Root.Children[0].Type = "" },
+		"no encoding":          func(m *Message) { m.Root.Children[0].Encoding = "" },
+		"upper case":           func(m *Message) { m.Root.Children[0].Subtype = "Plain" },
+		"parameter name":       func(m *Message) { m.Root.Params[0].Name = "Boundary" },
+		"empty parameter":      func(m *Message) { m.Root.Params[0].Name = "" },
+		"too many parameters":  func(m *Message) { m.Root.Params = make([]Param, MaxParams+1) },
+		"lines":                func(m *Message) { m.Root.Children[0].Lines = 4 },
+		"lines of multipart":   func(m *Message) { m.Root.Lines = 1 },
+		"no children":          func(m *Message) { m.Root.Children = nil },
+		"leaf with children":   func(m *Message) { m.Root.Children[0].Children = []*Part{leaf()} },
+		"no message":           func(m *Message) { m.Root.Children[1].Children = nil },
+		"two messages":         func(m *Message) { p := m.Root.Children[1]; p.Children = append(p.Children, p.Children[0]) },
+		"order":                func(m *Message) { c := m.Root.Children; c[0], c[1] = c[1], c[0] },
+		"child before parent":  func(m *Message) { m.Root.Children[0].HeaderOffset = 0 },
+		"child too long":       func(m *Message) { m.Root.Children[0].BodySize = m.Size },
+		"child overflows":      func(m *Message) { m.Root.Children[0].HeaderSize = 1<<63 - 1 },
+		"child header":         func(m *Message) { m.Root.Children[0].Header = []byte("x") },
+		"enclosed header":      func(m *Message) { m.Root.Children[1].Children[0].Header = []byte("x") },
+		"enclosed too short":   func(m *Message) { m.Root.Children[1].Children[0].BodySize-- },
 		"too deep": func(m *Message) {
 			p := m.Root.Children[1]
 			p.Type, p.Subtype, p.Lines = "multipart", "mixed", 0
@@ -122,19 +134,21 @@ func TestDecodeCanonical(t *testing.T) {
 	b := scanAll(nil).Encode()
 	_, err := Decode(b)
 	require.NoError(t, err)
-	require.Equal(t, []byte{0x95, version, 0}, b[:3])
+	require.Equal(t, []byte{0x96, version, 0}, b[:3])
 	for name, head := range map[string][]byte{
-		"array of 5 in 3 octets": {0xdc, 0, 5, version, 0},
-		"version in 2 octets":    {0x95, 0xcc, version, 0},
-		"size in 9 octets":       {0x95, version, 0xcf, 0, 0, 0, 0, 0, 0, 0, 0},
-		"signed size":            {0x95, version, 0xd0, 0},
-		"size as a float":        {0x95, version, 0xca, 0, 0, 0, 0},
-		"negative size":          {0x95, version, 0xff},
-		"another version":        {0x95, version + 1, 0},
-		"no array":               {0xc0},
-		"a map":                  {0x85, version, 0},
-		"longest array":          {0xdd, 0xff, 0xff, 0xff, 0xff},
-		"longest string":         {0x95, version, 0, 0xc6, 0xff, 0xff, 0xff, 0xff},
+		"array of 6 in 3 octets":   {0xdc, 0, 6, version, 0},
+		"version in 2 octets":      {0x96, 0xcc, version, 0},
+		"size in 9 octets":         {0x96, version, 0xcf, 0, 0, 0, 0, 0, 0, 0, 0},
+		"signed size":              {0x96, version, 0xd0, 0},
+		"size as a float":          {0x96, version, 0xca, 0, 0, 0, 0},
+		"negative size":            {0x96, version, 0xff},
+		"version 1 with a preview": {0x96, version1, 0},
+		"version 2 without":        {0x95, version, 0},
+		"another version":          {0x96, version + 1, 0},
+		"no array":                 {0xc0},
+		"a map":                    {0x86, version, 0},
+		"longest array":            {0xdd, 0xff, 0xff, 0xff, 0xff},
+		"longest string":           {0x96, version, 0, 0xc6, 0xff, 0xff, 0xff, 0xff},
 	} {
 		_, err := Decode(append(head, b[3:]...))
 		assert.Error(t, err, name)

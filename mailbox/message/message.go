@@ -80,6 +80,14 @@ type Message struct {
 	Header    []byte
 	HeaderCut bool
 
+	// Preview is the beginning of the mail's text on one line (RFC 8970): of the
+	// first text part that is no attachment and has something to show, decoded,
+	// HTML without its tags, at most [MaxPreview] characters. It may be empty.
+	// HasPreview is not set in what was stored before there were previews; see
+	// [Message.MakePreview].
+	Preview    string
+	HasPreview bool
+
 	// Root is the mail as a part: its header is the mail's header, its body the
 	// mail's body (BODY[TEXT]).
 	Root *Part

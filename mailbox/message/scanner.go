@@ -30,6 +30,7 @@ type Scanner struct {
 
 	held []byte // the head of a line that is not complete yet
 	hdr  capture
+	view previewing
 }
 
 // frame is a part whose end has not been seen.
@@ -58,6 +59,7 @@ func (s *Scanner) Write(p []byte) (int, error) {
 			p = s.startLine(p)
 		default: // nothing can end the part any more
 			s.lf += int64(bytes.Count(p, newline))
+			s.view.take(p)
 			s.off += int64(len(p))
 			p = nil
 		}
@@ -79,6 +81,7 @@ func (s *Scanner) Close() *Message {
 	s.line, s.eol = s.off, 0
 	s.pop(0)
 	s.msg.Size = s.off
+	s.msg.Preview, s.msg.HasPreview = s.view.text, true
 	return s.msg
 }
 
@@ -129,6 +132,7 @@ func (s *Scanner) startLine(p []byte) []byte {
 func (s *Scanner) advance(b []byte) {
 	n := len(b)
 	s.off += int64(n)
+	s.view.take(b)
 	if b[n-1] != '\n' {
 		s.cr = b[n-1] == '\r'
 		return
@@ -232,6 +236,7 @@ func (s *Scanner) push(typ, subtype string, root bool) {
 	}
 	s.stack = append(s.stack, frame{part: p})
 	s.parts++
+	s.view.part = nil
 	s.inHeader = true
 	s.hdr.reset(root, limit)
 }
@@ -277,7 +282,9 @@ func (s *Scanner) endHeader(at int64) {
 			return
 		}
 		s.push("text", "plain", true)
+		return
 	}
+	s.view.begin(p)
 }
 
 // pop closes stack[from] and all parts inside it, before the current line and
@@ -308,6 +315,11 @@ func (s *Scanner) pop(from int) {
 		}
 		if p.Type == "text" || p.IsMessage() {
 			p.Lines = lines
+		}
+		if p.IsMultipart() {
+			s.view.end(p, p.Children[0])
+		} else {
+			s.view.end(p, p)
 		}
 	}
 	s.stack = s.stack[:from]
