@@ -46,6 +46,33 @@ type Pool struct {
 	mu    sync.Mutex // protects what follows
 	used  int64      // bytes granted
 	queue list.List  // of *poolWaiter, in order of arrival
+	stats PoolStats  // what only grows, and Running
+}
+
+// PoolStats tell how busy a pool is.
+type PoolStats struct {
+	Running int    // derivations at this moment
+	Waiting int    // in the queue at this moment
+	Memory  int64  // bytes of those that run
+	Budget  int64  // bytes that all together may take
+	Started uint64 // derivations so far
+	Refused uint64 // that did not start, by ErrBusy or because the caller gave up
+}
+
+// Stats returns how busy the pool is.
+func (p *Pool) Stats() PoolStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Waiting, s.Memory, s.Budget = p.queue.Len(), p.used, p.memory
+	return s
+}
+
+// granted counts a derivation that starts. p.mu is held.
+func (p *Pool) granted(need int64) {
+	p.used += need
+	p.stats.Running++
+	p.stats.Started++
 }
 
 type poolWaiter struct {
@@ -98,11 +125,12 @@ func (p *Pool) acquire(ctx context.Context, need int64) error {
 	}
 	p.mu.Lock()
 	if p.queue.Len() == 0 && p.used+need <= p.memory {
-		p.used += need
+		p.granted(need)
 		p.mu.Unlock()
 		return nil
 	}
 	if p.maxWait < 0 {
+		p.stats.Refused++
 		p.mu.Unlock()
 		return ErrBusy
 	}
@@ -127,9 +155,12 @@ func (p *Pool) acquire(ctx context.Context, need int64) error {
 	select {
 	case <-w.ready: // granted as it gave up
 		p.used -= need
+		p.stats.Running--
+		p.stats.Started--
 	default:
 		p.queue.Remove(place)
 	}
+	p.stats.Refused++
 	// Whoever stood behind it may fit now.
 	p.grant()
 	return err
@@ -138,6 +169,7 @@ func (p *Pool) acquire(ctx context.Context, need int64) error {
 func (p *Pool) release(need int64) {
 	p.mu.Lock()
 	p.used -= need
+	p.stats.Running--
 	p.grant()
 	idle := p.used == 0
 	p.mu.Unlock()
@@ -155,7 +187,7 @@ func (p *Pool) grant() {
 		if p.used+w.need > p.memory {
 			return
 		}
-		p.used += w.need
+		p.granted(w.need)
 		p.queue.Remove(e)
 		close(w.ready)
 	}

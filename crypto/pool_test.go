@@ -219,3 +219,18 @@ func TestPoolNeverExceedsBudget(t *testing.T) {
 	assert.Zero(t, used)
 	assert.Zero(t, waiting)
 }
+
+func TestPoolStats(t *testing.T) {
+	params := crypto.PasswordParams{Time: 5, Memory: 7168, Threads: 1}
+	need := int64(7168 << 10)
+	p := crypto.NewPool(crypto.PoolOptions{Memory: need, MaxWait: -1})
+	require.Equal(t, crypto.PoolStats{Budget: need}, p.Stats())
+	_, err := p.Key(t.Context(), []byte("x"), make([]byte, 16), params)
+	require.NoError(t, err)
+	require.Equal(t, crypto.PoolStats{Budget: need, Started: 1}, p.Stats())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = p.Key(ctx, []byte("x"), make([]byte, 16), params)
+	require.Error(t, err)
+	require.Equal(t, uint64(1), p.Stats().Started)
+}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Model gives the records of a log their meaning: S is what they add up to. A
@@ -49,6 +51,8 @@ type CommitterOptions[S any] struct {
 	// the records' bytes, or call the Committer.
 	OnEntry func(Entry)
 	Logger  *slog.Logger // for what is skipped; default none
+	// Observe is told of every entry that was appended, and of every load.
+	Observe observe.Hooks
 }
 
 // Committer holds the newest state of a log and commits to it. It has the log to
@@ -190,6 +194,18 @@ func (c *Committer[S]) load(ctx context.Context) (*published[S], error) {
 }
 
 func (c *Committer[S]) loadOnce(ctx context.Context) (*published[S], error) {
+	replay := observe.Replay{}
+	begun := c.opts.Observe.Now()
+	p, err := c.replayAll(ctx, &replay.Entries)
+	if c.opts.Observe.Watched() {
+		replay.Result, replay.Time = resultOf(err), time.Since(begun)
+		c.opts.Observe.Observer.Replay(replay)
+	}
+	return p, err
+}
+
+// replayAll counts the entries that it applies.
+func (c *Committer[S]) replayAll(ctx context.Context, entries *int) (*published[S], error) {
 	s, err := c.model.Load(ctx, c.log)
 	if err != nil {
 		return nil, err
@@ -202,6 +218,7 @@ func (c *Committer[S]) loadOnce(ctx context.Context) (*published[S], error) {
 		if p, err = c.apply(ctx, p, e); err != nil {
 			return nil, err
 		}
+		*entries++
 	}
 	if p.head.Pos == 0 {
 		return nil, fmt.Errorf("eventlog: open %s: log has not begun: %w", c.log.entryName(1), fs.ErrNotExist)

@@ -98,7 +98,7 @@ func (s *session) warn(command string, err error) {
 	if s.ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	s.o.Logger.Warn("imap command failed", slog.String("command", command), slog.Any("error", err))
+	s.o.Logger.Warn("imap command failed", slog.Uint64("session", s.id), slog.String("command", command), slog.Any("error", err))
 }
 
 func no(code imap.ResponseCode, text string) *imap.Error {

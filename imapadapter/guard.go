@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Defaults and fixed bounds of the guard. The engine's own limits are in
@@ -77,6 +79,9 @@ type GuardOptions struct {
 	// Logger is told why the guard closed a connection: the remote address and
 	// a fixed reason, never what the client sent. Nil means no log.
 	Logger *slog.Logger
+
+	// Observe is told of connections that were refused or closed.
+	Observe observe.Hooks
 }
 
 // NewListener returns a listener whose connections stand between the sockets of
@@ -181,6 +186,7 @@ func (l *guardListener) Accept() (net.Conn, error) {
 		}
 		addr := network(raw.RemoteAddr())
 		if err := l.enter(addr); err != nil {
+			l.o.Observe.Session(observe.IMAP, observe.ConnRefused)
 			l.o.Logger.Warn("imap guard refused a connection", "remote", raw.RemoteAddr().String(), "reason", err)
 			l.turnAway(raw)
 			continue

@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Login handles LOGIN. The password may be an app token.
@@ -20,11 +21,15 @@ func (s *session) Login(username, password string) error {
 	if err == nil {
 		s.leave()
 		s.account, s.failures = account, 0
+		s.o.Observe.Session(observe.IMAP, observe.LoggedIn)
 		return nil
 	}
-	if errors.Is(err, mailbox.ErrAuth) {
+	if !errors.Is(err, mailbox.ErrAuth) {
+		s.o.Observe.Session(observe.IMAP, observe.LoginFailed)
+	} else {
+		s.o.Observe.Session(observe.IMAP, observe.LoginRefused)
 		s.failures++
-		s.o.Logger.Info("imap login failed", slog.String("remote", s.conn.NetConn().RemoteAddr().String()), slog.Int("failures", s.failures))
+		s.o.Logger.Info("imap login failed", slog.Uint64("session", s.id), slog.String("remote", s.conn.NetConn().RemoteAddr().String()), slog.Int("failures", s.failures))
 		op.wait(min(time.Duration(s.failures)*s.o.LoginDelay, maxLoginDelay))
 	}
 	return op.fail(err)

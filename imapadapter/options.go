@@ -9,6 +9,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Defaults of [Options].
@@ -60,9 +61,13 @@ type Options struct {
 	// five minutes.
 	Timeout time.Duration
 
-	// Logger is told of trouble: which command, and the error, which holds no
-	// name, address, or content. Nil means no log.
+	// Logger is told of trouble: which session and command, and the error, which
+	// holds no name, address, or content. Nil means no log.
 	Logger *slog.Logger
+
+	// Observe is told of sessions, and traces commands. The zero value means what
+	// watches the Store, if there is one.
+	Observe observe.Hooks
 
 	// Guard are the options of the guard, of [Server] only. Its AppendLimit is
 	// set to the one above, and its Logger too unless it has one.
@@ -82,6 +87,10 @@ func (o *Options) withDefaults() *Options {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if !c.Observe.Watched() && !c.Observe.Traced() && c.Store != nil {
+		c.Observe = c.Store.Hooks()
+	}
+	c.Guard.Observe = c.Observe
 	if c.Authenticate == nil {
 		c.Authenticate = c.Store.Login
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Poll tells the client what happened, at the end of each command that
@@ -60,6 +61,8 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 		return nil
 	default:
 	}
+	s.o.Observe.Session(observe.IMAP, observe.IdleBegun)
+	defer s.o.Observe.Session(observe.IMAP, observe.IdleEnded)
 	var moved <-chan struct{}
 	if s.view != nil {
 		watch := s.account.Watch()

@@ -3,12 +3,14 @@ package imapadapter
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // NewSession returns the function that an engine's Options.NewSession wants. It
@@ -42,6 +44,7 @@ type session struct {
 	guard  *guardConn      // nil if there is none: then all commands are the engine's
 	ctx    context.Context // of the connection: the engine has none
 	cancel context.CancelFunc
+	id     uint64 // for the log
 
 	mu       sync.Mutex // protects what follows
 	account  *mailbox.Account
@@ -60,8 +63,12 @@ var (
 	_ imapserver.SessionAppendLimit    = (*session)(nil)
 )
 
+// lastSession is the id of the newest session of the process.
+var lastSession atomic.Uint64
+
 func newSession(o *Options, c *imapserver.Conn, l *link) *session {
-	s := &session{o: o, conn: c, link: l}
+	s := &session{o: o, conn: c, link: l, id: lastSession.Add(1)}
+	o.Observe.Session(observe.IMAP, observe.Begun)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if s.guard = guardOf(c.NetConn()); s.guard != nil {
 		s.guard.native = s
@@ -80,6 +87,7 @@ func (s *session) Close() error {
 	}
 	defer s.mu.Unlock()
 	s.leave()
+	s.o.Observe.Session(observe.IMAP, observe.Ended)
 	s.link.over()
 	return nil
 }
@@ -113,6 +121,9 @@ type operation struct {
 	ctx   context.Context // done when the connection is, or the time is up
 	stop  context.CancelFunc
 	timer *time.Timer
+
+	span   func(failed bool)
+	failed bool
 }
 
 // begin begins the work on a command. Its end must be deferred.
@@ -133,16 +144,30 @@ func (op *operation) end() {
 // operation begins work inside of what holds mu. Its close must be deferred.
 func (s *session) operation(name string) *operation {
 	ctx, stop := context.WithCancel(s.ctx)
-	return &operation{s: s, name: name, ctx: ctx, stop: stop, timer: time.AfterFunc(s.o.Timeout, stop)}
+	op := &operation{s: s, name: name, ctx: ctx, stop: stop, timer: time.AfterFunc(s.o.Timeout, stop)}
+	if s.o.Observe.Traced() {
+		op.ctx, op.span = s.o.Observe.Start(ctx, "imap "+name)
+	}
+	return op
 }
 
 func (op *operation) close() {
 	op.timer.Stop()
 	op.stop()
+	if op.span != nil {
+		op.span(op.failed)
+	}
 }
 
 // progress gives the command its time anew.
 func (op *operation) progress() { op.timer.Reset(op.s.o.Timeout) }
 
-func (op *operation) fail(err error) error     { return op.s.fail(op.name, err) }
-func (op *operation) failDest(err error) error { return op.s.failDest(op.name, err) }
+func (op *operation) fail(err error) error {
+	op.failed = op.failed || err != nil
+	return op.s.fail(op.name, err)
+}
+
+func (op *operation) failDest(err error) error {
+	op.failed = op.failed || err != nil
+	return op.s.failDest(op.name, err)
+}

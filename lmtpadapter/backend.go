@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 
 	"github.com/emersion/go-smtp"
+
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Backend is the part behind go-smtp: a [smtp.Backend] whose sessions deliver to
@@ -36,7 +38,11 @@ func NewBackend(o *Options) *Backend {
 }
 
 func newBackend(ctx context.Context, o *Options, store deliverer) *Backend {
-	return &Backend{o: o.filled(store), store: store, ctx: ctx}
+	b := &Backend{o: o.filled(store), store: store, ctx: ctx}
+	if o.Store != nil && !o.Observe.Watched() && !o.Observe.Traced() {
+		b.o.Observe = o.Store.Hooks()
+	}
+	return b
 }
 
 // NewSession is called by go-smtp after LHLO. A server that is not set up for
@@ -47,6 +53,7 @@ func (b *Backend) NewSession(c *smtp.Conn) (smtp.Session, error) {
 		return nil, errNotLMTP
 	}
 	s := &session{b: b, c: c}
+	b.o.Observe.Session(observe.LMTP, observe.Begun)
 	s.ctx, s.cancel = context.WithCancel(b.ctx)
 	if w, ok := c.Conn().(*wire); ok {
 		s.w = w

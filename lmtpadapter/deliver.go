@@ -2,6 +2,7 @@ package lmtpadapter
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // take delivers one message and returns the answer for each recipient.
@@ -22,7 +24,9 @@ func (s *session) take(tx *transaction, src io.Reader) []error {
 	defer patience.Stop()
 	m := &message{src: src, limit: o.MaxMessage, store: patience, time: o.DeliverTimeout}
 	to, places := s.envelope(tx)
+	ctx, end := o.Observe.Start(ctx, observe.SpanMessage)
 	errs := s.b.store.Deliver(ctx, to, m)
+	end(errors.Join(errs...) != nil)
 	m.drain()
 	if m.cut() {
 		s.breakOff()

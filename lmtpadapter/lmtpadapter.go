@@ -43,6 +43,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // What a zero field of [Options] means.
@@ -71,6 +72,10 @@ type Options struct {
 	// No record of any level holds a mail address, an account's name or anything
 	// of the message. Nil logs nothing.
 	Logger *slog.Logger
+
+	// Observe is told of sessions and refusals, and traces messages. The zero
+	// value means what watches the Store.
+	Observe observe.Hooks
 
 	// MaxMessage is the largest message taken, in bytes as they are stored,
 	// without our header lines. Zero is the Store's own limit, which counts these

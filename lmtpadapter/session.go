@@ -8,6 +8,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // session is one client's, from LHLO to the end of the connection. The engine
@@ -23,6 +24,7 @@ type session struct {
 
 	mu      sync.Mutex // of the rest
 	tx      *transaction
+	over    bool           // Logout was called
 	lost    bool           // the connection broke inside a message
 	running sync.WaitGroup // LMTPData; Add is called with mu held while tx is set
 }
@@ -99,8 +101,10 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if err != nil {
 		answer := status(err)
 		if answer.Temporary() {
+			s.b.o.Observe.Session(observe.LMTP, observe.RecipientFailed)
 			s.b.o.Logger.Warn("recipient could not be looked up", "id", tx.id, "code", answer.Code)
 		} else {
+			s.b.o.Observe.Session(observe.LMTP, observe.RecipientRefused)
 			s.b.o.Logger.Info("recipient refused", "id", tx.id, "code", answer.Code)
 		}
 		return answer
@@ -196,6 +200,10 @@ func (s *session) Logout() error {
 	s.cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.over {
+		s.over = true
+		s.b.o.Observe.Session(observe.LMTP, observe.Ended)
+	}
 	s.tx = nil
 	if s.w != nil {
 		s.w.setBusy(false)

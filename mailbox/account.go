@@ -68,7 +68,7 @@ func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity) (*account, 
 	}
 	a.log = log
 	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state](model{a}), eventlog.CommitterOptions[*state]{
-		OnChange: a.changed, OnEntry: a.noteEntry, Logger: s.logger,
+		OnChange: a.changed, OnEntry: a.noteEntry, Logger: s.logger, Observe: s.opts.Observe,
 	})
 	return a, nil
 }

@@ -17,6 +17,8 @@ type cache struct {
 	items map[cacheKey]*list.Element
 	order list.List                  // of *cacheItem, the one used last in front
 	loads map[cacheKey]chan struct{} // closed when a load under way is over
+
+	hits, misses uint64
 }
 
 // cacheKey names something immutable: a page, a segment or an entry's metadata.
@@ -41,10 +43,19 @@ func (c *cache) get(k cacheKey) any {
 	defer c.mu.Unlock()
 	e := c.items[k]
 	if e == nil {
+		c.misses++
 		return nil
 	}
+	c.hits++
 	c.order.MoveToFront(e)
 	return e.Value.(*cacheItem).value
+}
+
+// stats fills in what is asked of the cache.
+func (c *cache) stats(s *StoreStats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.CacheBytes, s.CacheItems, s.CacheHits, s.CacheMisses = c.bytes, len(c.items), c.hits, c.misses
 }
 
 // put keeps a value of a size in bytes, if that is not more than a quarter of

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // commit decides an event on the newest state and appends it. decide may run
@@ -17,6 +18,13 @@ import (
 // ended while its record was under way: what decide noted is then of its last run,
 // and if that wrote nothing, nothing was or will be written.
 func (a *account) commit(ctx context.Context, decide decideFunc) error {
+	ctx, end := a.store.opts.Observe.Start(ctx, observe.SpanCommit)
+	err := a.commitTraced(ctx, decide)
+	end(err != nil)
+	return err
+}
+
+func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {
 	for {
 		d := decision{account: a, decide: decide}
 		_, err := a.committer.Commit(ctx, d.run)

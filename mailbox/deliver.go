@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Recipient is one addressee of a delivery.
@@ -28,12 +30,39 @@ type Recipient struct {
 // [ErrTooLarge], r's error (for all, and then nothing was delivered), and what
 // the store returns, which is worth another try later.
 func (s *Store) Deliver(ctx context.Context, rcpts []Recipient, r io.Reader) []error {
+	begun := s.opts.Observe.Now()
+	ctx, end := s.opts.Observe.Start(ctx, observe.SpanDeliver)
+	staged := make([]newMessage, len(rcpts))
+	errs := s.deliver(ctx, rcpts, r, staged)
+	end(slices.ContainsFunc(errs, func(err error) bool { return delivered(err) == observe.Failed }))
+	if s.opts.Observe.Watched() {
+		took := time.Since(begun)
+		for i, err := range errs {
+			s.opts.Observe.Observer.Delivery(observe.Delivery{Result: delivered(err), Bytes: int64(staged[i].Size), Time: took})
+		}
+	}
+	return errs
+}
+
+// delivered is what came of a message for one recipient.
+func delivered(err error) observe.Result {
+	switch {
+	case err == nil:
+		return observe.OK
+	case errors.Is(err, ErrNoAccount), errors.Is(err, ErrTooLarge):
+		return observe.Refused
+	case errors.Is(err, context.Canceled):
+		return observe.Canceled
+	}
+	return observe.Failed
+}
+
+func (s *Store) deliver(ctx context.Context, rcpts []Recipient, r io.Reader, staged []newMessage) []error {
 	errs := make([]error, len(rcpts))
 	boxes := make([]*inbox, len(rcpts))
 	for i, rcpt := range rcpts {
 		boxes[i], errs[i] = s.inbox(ctx, rcpt.Account)
 	}
-	staged := make([]newMessage, len(rcpts))
 	if err := s.stageAll(ctx, rcpts, boxes, r, staged, errs); err != nil {
 		return errs
 	}
@@ -174,7 +203,7 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 	}
 	in = &inbox{store: s, id: id, prefix: prefix, recipient: recipient, made: now, opening: make(chan struct{}, 1)}
 	in.committer = eventlog.NewCommitter(log, eventlog.Model[struct{}](keyless{}), eventlog.CommitterOptions[struct{}]{
-		Kind: eventlog.Delivered, Logger: s.logger,
+		Kind: eventlog.Delivered, Logger: s.logger, Observe: s.opts.Observe,
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // MaxAccountName bounds an account's name, in bytes.
@@ -245,6 +246,13 @@ const (
 // many derivations wait. A token, or a password that was right lately, costs no
 // derivation. What a token opened changes no secrets: [ErrByToken].
 func (s *Store) Login(ctx context.Context, name string, secret []byte) (*Account, error) {
+	ctx, end := s.opts.Observe.Start(ctx, observe.SpanLogin)
+	a, err := s.login(ctx, name, secret)
+	end(err != nil)
+	return a, err
+}
+
+func (s *Store) login(ctx context.Context, name string, secret []byte) (*Account, error) {
 	canonical, err := CanonicalAccount(name)
 	var id eventlog.ID
 	if err == nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // A snapshot is worth its price when the tail after the one before has this many
@@ -120,13 +121,32 @@ func (a *account) snapshot(ctx context.Context) error {
 }
 
 func (a *account) writeSnapshot(ctx context.Context) error {
+	hooks := a.store.opts.Observe
+	begun := hooks.Now()
+	ctx, end := hooks.Start(ctx, observe.SpanSnapshot)
+	told := observe.Snapshot{}
+	err := a.writeSnapshotTold(ctx, &told)
+	end(err != nil)
+	if hooks.Watched() {
+		if told.Time = time.Since(begun); err != nil {
+			told.Result = observe.Failed
+		}
+		hooks.Observer.Snapshot(told)
+	}
+	return err
+}
+
+// writeSnapshotTold is writeSnapshot, and notes what it wrote.
+func (a *account) writeSnapshotTold(ctx context.Context, told *observe.Snapshot) error {
 	s, head := a.committer.State()
 	w := snapshotWriter{account: a, at: map[metaPlace]metaPlace{}}
 	next, err := w.write(ctx, s)
 	if err != nil {
 		return err
 	}
-	err = a.log.WriteSnapshot(ctx, head, encodeManifest(next))
+	manifest := encodeManifest(next)
+	told.Bytes, told.Pages = len(manifest), w.wrote
+	err = a.log.WriteSnapshot(ctx, head, manifest)
 	if errors.Is(err, fs.ErrExist) {
 		// Another process was faster: its pages are the ones that are kept.
 		if next, head, err = a.newestSnapshot(ctx); err != nil {
@@ -201,6 +221,8 @@ type snapshotWriter struct {
 	segment [][]byte
 	places  []metaPlace // where those of segment come from
 	bytes   int
+
+	wrote int // objects
 }
 
 // write returns the state with all its pages in the store.
@@ -346,6 +368,7 @@ func (w *snapshotWriter) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.wrote++
 	for i, from := range w.places {
 		w.at[from] = metaPlace{metaSource{segment: id}, uint32(i)}
 	}
@@ -393,6 +416,7 @@ func (w *snapshotWriter) put(ctx context.Context, p *page) (*pageRef, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.wrote++
 	ref := p.ref()
 	ref.id, ref.page = id, nil
 	w.account.store.cache.put(cacheKey{account: w.account.id, object: id}, p, p.memory())

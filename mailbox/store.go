@@ -18,6 +18,7 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Options of a [Store]. The zero value is right for most.
@@ -38,6 +39,10 @@ type Options struct {
 	Grace        time.Duration // how long what was superseded is kept; default 24 h, at least a minute; all processes must agree
 
 	Now func() time.Time // wall clock; default time.Now
+
+	// Observe is told what happens. Wrap the blob store by package observeblob
+	// too, with the same hooks, to have its requests among it.
+	Observe observe.Hooks
 }
 
 // Store is the accounts kept in a blob.Store. Any number of Stores in any number
@@ -176,6 +181,15 @@ func (s *Store) stillThere(ctx context.Context) error {
 	return nil
 }
 
+// Ping returns an error if the store cannot be reached, or is not the one any more
+// that was opened. It costs one request.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	return s.stillThere(ctx)
+}
+
 // usable fails once the store is closed.
 func (s *Store) usable() error {
 	s.mu.Lock()
@@ -220,6 +234,32 @@ func (s *Store) Close() error {
 	s.retiring.Wait()
 	s.waker.close()
 	return nil
+}
+
+// Hooks returns [Options.Observe], for adapters.
+func (s *Store) Hooks() observe.Hooks { return s.opts.Observe }
+
+// Pool returns the pool of password derivations.
+func (s *Store) Pool() *crypto.Pool { return s.opts.Pool }
+
+// StoreStats are what a Store holds in memory.
+type StoreStats struct {
+	Accounts    int    // open, by any number of sessions each
+	Inboxes     int    // accounts whose place in the log is remembered for delivery
+	CacheBytes  int64  // of decoded pages and metadata
+	CacheItems  int    // of these
+	CacheHits   uint64 // so far
+	CacheMisses uint64
+}
+
+// Stats returns what the store holds in memory.
+func (s *Store) Stats() StoreStats {
+	var st StoreStats
+	s.cache.stats(&st)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.Accounts, st.Inboxes = len(s.accounts), len(s.inboxes)
+	return st
 }
 
 // MaxMessage returns the largest message that is taken, in bytes.
@@ -309,7 +349,10 @@ func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Ident
 		identity.Wipe()
 		return nil, err
 	}
-	if err = a.open(ctx); err != nil {
+	ctx, end := s.opts.Observe.Start(ctx, observe.SpanLoad)
+	err = a.open(ctx)
+	end(err != nil)
+	if err != nil {
 		a.close()
 		return nil, err
 	}

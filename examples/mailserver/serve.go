@@ -20,6 +20,7 @@ import (
 type serveFlags struct {
 	storeFlags
 	logFlags
+	monitorFlags
 	imap, lmtp, imaps string
 	tlsCert, tlsKey   string
 	domain            string
@@ -54,6 +55,11 @@ itself; -insecure-auth takes them from anywhere.
 password and lines to paste. The password is kept in a file beside the name key: the
 folder's name + .demo-password.
 
+With -metrics an address of HTTP has /metrics for Prometheus, /healthz (the process
+answers) and /readyz (it serves, and the store can be reached), and with -pprof
+/debug/pprof too. No name, address or text of a mail is in any of them, but how
+many there are: keep it on loopback, which -pprof demands.
+
 The log goes to standard error. It names no account, address, subject or secret.
 
 ` + nameKeyHelp,
@@ -69,6 +75,7 @@ The log goes to standard error. It names no account, address, subject or secret.
 func (f *serveFlags) add(fs *flag.FlagSet) {
 	f.storeFlags.add(fs)
 	f.logFlags.add(fs)
+	f.monitorFlags.add(fs)
 	fs.StringVar(&f.imap, "imap", "127.0.0.1:1143", "the `address` of IMAP")
 	fs.StringVar(&f.lmtp, "lmtp", "127.0.0.1:1124", "the `address` of LMTP")
 	fs.StringVar(&f.imaps, "imaps", "", "the `address` of IMAP over TLS")
@@ -98,6 +105,12 @@ func (f *serveFlags) serve(ctx context.Context, p *program) (err error) {
 	case f.imap == "" && f.imaps == "" && f.lmtp == "":
 		return usagef("nothing to serve: -imap, -imaps and -lmtp are empty")
 	}
+	m, err := f.monitor(logger)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	f.watch = m.hooks()
 	store, err := f.open(ctx, p, mayCreate, logger)
 	if err != nil {
 		return err
@@ -105,7 +118,7 @@ func (f *serveFlags) serve(ctx context.Context, p *program) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	s := f.newServers(store.Store, config, logger)
 	defer s.close()
-	if err := s.listen(ctx, f, config); err != nil {
+	if err := errors.Join(s.listen(ctx, f, config), m.serve(store.Store)); err != nil {
 		return err
 	}
 	if f.demo {
@@ -113,6 +126,8 @@ func (f *serveFlags) serve(ctx context.Context, p *program) (err error) {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
+	m.ready(true)
+	context.AfterFunc(ctx, func() { m.ready(false) })
 	return s.run(ctx, f.stopTimeout)
 }
 

@@ -17,15 +17,19 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/diskblob"
+	"github.com/letterlock/letterlock/blob/observeblob"
 	"github.com/letterlock/letterlock/blob/s3blob/s3url"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // storeFlags say which store a command works on.
 type storeFlags struct {
 	dir     string
 	nameKey string
+
+	watch observe.Hooks // nobody but in serve
 }
 
 func (f *storeFlags) add(fs *flag.FlagSet) {
@@ -75,7 +79,8 @@ func (f *storeFlags) open(ctx context.Context, p *program, mode openMode, logger
 	s := &store{blobs: closer}
 	key, err := f.key(mode)
 	if err == nil {
-		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{NameKey: key, Logger: logger, Password: p.cost})
+		blobs = observeblob.Wrap(blobs, f.watch)
+		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{NameKey: key, Logger: logger, Password: p.cost, Observe: f.watch})
 	}
 	if err != nil && closer != nil {
 		err = errors.Join(err, closer.Close())

@@ -88,7 +88,7 @@ func checked(t testing.TB, dir string) {
 
 // server is a running "mailserver serve".
 type server struct {
-	imap, imaps, lmtp string // addresses
+	imap, imaps, lmtp, metrics string // addresses
 
 	cmd   *exec.Cmd
 	ended chan struct{}
@@ -156,6 +156,8 @@ func (s *server) follow(r io.Reader, ready chan<- struct{}) {
 			s.imaps = line.Address
 		case line.Protocol == "lmtp":
 			s.lmtp = line.Address
+		case line.Protocol == "metrics":
+			s.metrics = line.Address
 		}
 	}
 	_, _ = io.Copy(io.Discard, r) // after a line too long
