@@ -145,6 +145,19 @@ func (l *Log) latestSnapshot(ctx context.Context) (*Snapshot, error) {
 	return nil, nil
 }
 
+// Snapshots returns the positions of all snapshots, ascending. It costs one
+// listing.
+func (l *Log) Snapshots(ctx context.Context) ([]Position, error) { return l.snapshots(ctx) }
+
+// ReadSnapshot opens the snapshot at a position. It fails with a [CorruptError]
+// if it is damaged, or not there. It needs the keys and does not move the head.
+func (l *Log) ReadSnapshot(ctx context.Context, p Position) (*Snapshot, error) {
+	if l.sealer.identity == nil {
+		return nil, fmt.Errorf("eventlog: open snapshot: %w", errKeyless)
+	}
+	return l.openSnapshot(ctx, p)
+}
+
 // openSnapshot reads and opens one snapshot. What is wrong with it is a
 // *CorruptError; other errors are the store's.
 func (l *Log) openSnapshot(ctx context.Context, p Position) (*Snapshot, error) {

@@ -1,6 +1,8 @@
 package imapadapter
 
 import (
+	"errors"
+
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"github.com/letterlock/letterlock/mailbox"
@@ -103,6 +105,12 @@ func (s *session) idleTell(w *imapserver.UpdateWriter) error {
 // can follow (RFC 9051 section 7.5.1).
 func (op *operation) tell(w *imapserver.UpdateWriter, holdExpunges bool) (*mailbox.Changes, error) {
 	changes, err := op.s.view.Sync(op.ctx, holdExpunges)
+	if errors.Is(err, mailbox.ErrExpired) {
+		// What the client knows can no longer be brought up to date: it must
+		// connect and select anew.
+		op.s.warn(op.name, err)
+		return nil, err
+	}
 	if err != nil {
 		op.s.warn(op.name, err)
 		return &mailbox.Changes{}, nil

@@ -140,6 +140,11 @@ func (a *account) state() *state {
 // changed is called after every entry: it wakes those who wait.
 func (a *account) changed(_ *state, h eventlog.Head) {
 	a.store.saw(a.id, h)
+	a.signal()
+}
+
+// signal wakes those who wait.
+func (a *account) signal() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for w := range a.watches {
@@ -159,11 +164,16 @@ func (a *account) freshen(ctx context.Context) error {
 func (a *account) catchUp(ctx context.Context) error {
 	look := a.look()
 	_, err := a.committer.CatchUp(ctx)
-	if err == nil {
-		a.looked(look)
-		a.snapshots.consider()
+	if err != nil {
+		return err
 	}
-	return err
+	a.looked(look)
+	if a.sinceLook() > a.store.opts.Grace/2 {
+		// It stood still: the pages that it knows may be collected by now.
+		return a.adopt(ctx)
+	}
+	a.snapshots.consider()
+	return nil
 }
 
 // look is a moment at which it began to be found out what the log holds.
@@ -199,6 +209,8 @@ func (a *account) page(ctx context.Context, r *pageRef) (*page, error) {
 	return v.(*page), nil
 }
 
+// readPage reads a page from the store, and leaves the cache to those who read
+// what they need: a walk over all pages would empty it.
 func (a *account) readPage(ctx context.Context, r *pageRef) (*page, error) {
 	b, err := a.log.GetObject(ctx, objectPage, r.id)
 	if err != nil {
@@ -218,6 +230,7 @@ func (a *account) readPage(ctx context.Context, r *pageRef) (*page, error) {
 const (
 	objectPage = "page"
 	objectMeta = "meta"
+	objectMark = "gc" // what a collection noted: see collectmark.go
 )
 
 // metas returns the encoded metadata of all messages of a source.

@@ -112,7 +112,7 @@ func (s *Store) stage(ctx context.Context, prefix string, to *crypto.Recipient, 
 
 // stageAs is stage with an ID for the body.
 func (s *Store) stageAs(ctx context.Context, prefix string, id eventlog.ObjectID, to *crypto.Recipient, r io.Reader) (newMessage, error) {
-	body := &bodyStream{src: r, scan: message.NewScanner(), max: s.opts.MaxMessage}
+	body := &bodyStream{src: r, scan: message.NewScanner(), max: s.opts.MaxMessage, now: s.opts.Now}
 	w, err := crypto.NewBodyWriter(&body.sealed, to)
 	if err != nil {
 		return newMessage{}, fmt.Errorf("mailbox: new body: %w", err)
@@ -123,7 +123,7 @@ func (s *Store) stageAs(ctx context.Context, prefix string, id eventlog.ObjectID
 	}
 	meta := body.scan.Close()
 	return newMessage{
-		Body: bodyRef{id, w.Key()}, Size: uint32(meta.Size), Meta: meta.Encode(),
+		Body: bodyRef{id, w.Key()}, Size: uint32(meta.Size), Meta: meta.Encode(), staged: body.ended,
 	}, nil
 }
 
@@ -153,6 +153,8 @@ type bodyStream struct {
 	max    int64
 	plain  []byte
 	done   bool
+	now    func() time.Time
+	ended  time.Time // when src was at its end: before that nobody sees the object
 }
 
 func (b *bodyStream) Read(p []byte) (int, error) {
@@ -180,7 +182,7 @@ func (b *bodyStream) fill() error {
 		return err
 	}
 	if err == io.EOF {
-		b.done = true
+		b.done, b.ended = true, b.now()
 		return b.seal.Close()
 	}
 	return err

@@ -45,7 +45,10 @@ type checker struct {
 	store  *Store
 	rep    CheckReport
 	report func(Problem)
+	gone   map[string]bool // accounts that are being removed
 }
+
+var errBeingRemoved = errors.New("belongs to an account that was removed, and goes when removed accounts are swept")
 
 func (c *checker) problem(p Problem) {
 	c.rep.Problems++
@@ -68,7 +71,7 @@ func (c *checker) wrong(ctx context.Context, object string, err error) error {
 }
 
 // objectNames are the names that may stand below an account's prefix.
-var objectNames = regexp.MustCompile(`^(key/[0-9]{4}|slot/[pt]-[0-9a-f]{32}|(log|snap)/[0-9]{16}|(page|meta|body)/[0-9a-f]{32})$`)
+var objectNames = regexp.MustCompile(`^(key/[0-9]{4}|slot/[pt]-[0-9a-f]{32}|(log|snap)/[0-9]{16}|(page|meta|body|gc)/[0-9a-f]{32})$`)
 
 // Check looks at the whole store without any key: names, sizes, slots, published
 // keys, and the chain of every account's log. It goes on past what is wrong,
@@ -79,6 +82,9 @@ func (s *Store) Check(ctx context.Context, report func(Problem)) (CheckReport, e
 	c := &checker{store: s, report: report}
 	named, err := c.names(ctx)
 	if err != nil {
+		return c.rep, err
+	}
+	if c.gone, err = c.removed(ctx); err != nil {
 		return c.rep, err
 	}
 	var id string
@@ -98,20 +104,47 @@ func (s *Store) Check(ctx context.Context, report func(Problem)) (CheckReport, e
 					return c.rep, err
 				}
 			}
+			if c.gone[id] {
+				continue
+			}
 			if err := c.object(ctx, info.Name, object, info.Size); err != nil {
 				return c.rep, err
 			}
-		case "name", "store", "wake":
+		case "name", "store", "wake", "gone":
 		default:
 			c.problem(Problem{Object: info.Name, Err: errors.New("does not belong to a letterlock store"), Harmless: true})
 		}
 	}
 	for id, name := range named {
-		if !seen[id] {
+		if !seen[id] && c.gone[id] {
+			c.problem(Problem{Object: name, Err: errBeingRemoved, Harmless: true})
+		} else if !seen[id] {
 			c.problem(Problem{Object: name, Err: fmt.Errorf("account %s has no objects: %w", id, fs.ErrNotExist)})
 		}
 	}
 	return c.rep, nil
+}
+
+// removed returns the accounts that were removed of late.
+func (c *checker) removed(ctx context.Context) (map[string]bool, error) {
+	gone := map[string]bool{}
+	for info, err := range c.store.blobs.List(ctx, goneFolder, "") {
+		if err != nil {
+			return nil, fmt.Errorf("mailbox: check: %w", err)
+		}
+		g, err := c.store.readGone(ctx, info.Name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			if err := c.wrong(ctx, info.Name, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		gone[g.id.String()] = true
+	}
+	return gone, nil
 }
 
 // names returns which accounts have a name: name objects by account.
@@ -145,8 +178,12 @@ func (c *checker) account(ctx context.Context, hex string, named map[string]stri
 		c.problem(Problem{Object: prefix, Err: errors.New("is not the name of an account"), Harmless: true})
 		return nil
 	}
-	c.rep.Accounts++
 	seen[hex] = true
+	if c.gone[hex] {
+		c.problem(Problem{Object: prefix, Err: errBeingRemoved, Harmless: true})
+		return nil
+	}
+	c.rep.Accounts++
 	if named[hex] == "" {
 		c.problem(Problem{Object: prefix, Err: errors.New("no name refers to this account"), Harmless: true})
 	}

@@ -80,6 +80,9 @@ func (d *decision) run(ctx context.Context, s *state, at eventlog.Position) ([]b
 	}
 	d.look = d.account.look()
 	e, err := d.decide(ctx, s, ModSeq(at))
+	if err == nil && e != nil {
+		err = d.account.store.tooLate(e)
+	}
 	d.wrote, d.refusal = err == nil && e != nil, err
 	if !d.wrote {
 		return nil, err

@@ -260,7 +260,7 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m newMes
 	}
 	record := encodeEvent(e)
 	head, err := in.committer.Commit(ctx, func(context.Context, struct{}, eventlog.Position) ([]byte, error) {
-		return record, nil
+		return record, in.store.tooLate(e)
 	})
 	if notCommitted(err) {
 		in.store.unstage(ctx, in.prefix, m)

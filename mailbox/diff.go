@@ -2,7 +2,11 @@ package mailbox
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"math"
+	"slices"
 )
 
 // cursor walks the rows of a mailbox page by page.
@@ -51,7 +55,7 @@ func diff(ctx context.Context, a *account, old, next *Mailbox, changed func(u UI
 			continue
 		}
 		if err := o.load(ctx, a); err != nil {
-			return nil, err
+			return nil, expired(err, o.pages[o.k], next)
 		}
 		is := UID(math.MaxUint32)
 		if !n.done() {
@@ -76,4 +80,14 @@ func diff(ctx context.Context, a *account, old, next *Mailbox, changed func(u UI
 		}
 	}
 	return gone, nil
+}
+
+// expired returns ErrExpired for a page that is gone because nothing needs it any
+// more: only a view that was not moved on for longer than Grace still knew it.
+func expired(err error, r *pageRef, now *Mailbox) error {
+	known := slices.ContainsFunc(now.pages, func(n *pageRef) bool { return n.page == nil && n.id == r.id })
+	if errors.Is(err, fs.ErrNotExist) && !known {
+		return fmt.Errorf("%w: %w", ErrExpired, err)
+	}
+	return err
 }

@@ -33,10 +33,11 @@
 //
 // # What is not
 //
-//   - Bodies of expunged messages are not deleted by this version; they are
-//     unreachable and counted by [Account.Check].
-//   - The keys of an account are in memory while a handle on it is open.
-//   - An account can be removed only by deleting its objects.
+//   - An expunged message is not erased at once: what held it goes when two
+//     collections, [Options.Grace] apart, found it unreferenced. A [Store] collects
+//     in accounts that are open; see [Account.Collect].
+//   - The keys of an account are in memory while a handle on it is open, and while
+//     a last snapshot or a collection ends after that.
 //
 // # Where to read next
 //

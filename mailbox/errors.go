@@ -27,5 +27,6 @@ var (
 	ErrNoNameKey        = errors.New("no key for account names")
 	ErrByToken          = errors.New("not possible with an app token")
 	ErrNoToken          = errors.New("no such token")
+	ErrExpired          = errors.New("view was not moved on for too long")
 	ErrSwappedKey       = errors.New("the identity and the published delivery key do not belong together")
 )

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 	"unicode/utf8"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -110,6 +111,10 @@ type newMessage struct {
 	Date  int64
 	Flags []string
 	Meta  []byte // message.Message.Encode
+
+	// staged is when the body was about to be in the store; the zero time in an
+	// event that was read. It is no field: see tooLate.
+	staged time.Time
 }
 
 // flagMessages changes flags of messages that are all there.

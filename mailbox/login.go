@@ -136,7 +136,7 @@ func (s *Store) CreateAccount(ctx context.Context, name string, password []byte)
 	}
 	if err := s.create(ctx, id, identity, slot); err != nil {
 		// Nothing found the account yet, so that nothing of it is missed.
-		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id))
+		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id, ""))
 	}
 	return s.claimName(ctx, name, id)
 }
@@ -171,21 +171,9 @@ func (s *Store) create(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 func (s *Store) claimName(ctx context.Context, name string, id eventlog.ID) error {
 	err := s.nameAccount(ctx, name, id)
 	if errors.Is(err, ErrAccountExists) {
-		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id))
+		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id, ""))
 	}
 	return err // the name may yet appear, and then the account must be whole
-}
-
-// erase deletes everything below an account's prefix.
-func (s *Store) erase(ctx context.Context, id eventlog.ID) error {
-	var names []string
-	for info, err := range s.blobs.List(ctx, accountPrefix(id), "") {
-		if err != nil {
-			return fmt.Errorf("mailbox: erase account: %w", err)
-		}
-		names = append(names, info.Name)
-	}
-	return s.blobs.Delete(ctx, names...)
 }
 
 // publishedKey is the recipient that deliverers encrypt to, as text and a line

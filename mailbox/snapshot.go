@@ -45,8 +45,7 @@ type snapshotter struct {
 func (w *snapshotter) consider() {
 	// What other processes' snapshots cover is trimmed a grace time later, and
 	// the state in memory must not need it by then.
-	age := w.account.store.opts.Now().Sub(time.Unix(0, w.looked.Load()))
-	stale := age < 0 || age > w.account.store.opts.Grace/4 // a clock that was set back proves nothing
+	stale := w.account.sinceLook() > w.account.store.opts.Grace/4
 	if !stale && !w.account.outweighs(snapshotEntries) {
 		return
 	}
@@ -71,6 +70,12 @@ func (w *snapshotter) consider() {
 			}
 		}
 	})
+}
+
+// sinceLook returns how long ago it was looked for others' snapshots. A clock that
+// was set back proves nothing.
+func (a *account) sinceLook() time.Duration {
+	return elapsed(a.store.opts.Now(), time.Unix(0, a.snapshots.looked.Load()))
 }
 
 // stop ends a snapshot under way and waits for it.
@@ -111,21 +116,37 @@ func (a *account) outweighs(entries int) bool {
 // snapshot writes the newest state to the store, moves the account onto what was
 // written, so that its pages need not stay in memory, and trims the log.
 func (a *account) snapshot(ctx context.Context) error {
+	began := a.store.opts.Now()
 	if err := a.adopt(ctx); err != nil {
 		return err
 	}
 	if !a.outweighs(closingEntries) {
 		return nil
 	}
-	return a.writeSnapshot(ctx)
+	return a.snapshotAndTrim(ctx, began)
 }
 
 func (a *account) writeSnapshot(ctx context.Context) error {
+	return a.snapshotAndTrim(ctx, a.store.opts.Now())
+}
+
+func (a *account) snapshotAndTrim(ctx context.Context, began time.Time) error {
+	if err := a.snapshotSince(ctx, began, rewrite{}); err != nil {
+		return err
+	}
+	_, err := a.log.Trim(ctx)
+	return err
+}
+
+// snapshotSince writes a snapshot. began is a time before which the state in
+// memory was on the newest snapshot: what a snapshot names, old pages and those
+// just written, must not have been collected meanwhile. See collect.go.
+func (a *account) snapshotSince(ctx context.Context, began time.Time, also rewrite) error {
 	hooks := a.store.opts.Observe
 	begun := hooks.Now()
 	ctx, end := hooks.Start(ctx, observe.SpanSnapshot)
 	told := observe.Snapshot{}
-	err := a.writeSnapshotTold(ctx, &told)
+	err := a.writeSnapshotTold(ctx, began, also, &told)
 	end(err != nil)
 	if hooks.Watched() {
 		if told.Time = time.Since(begun); err != nil {
@@ -136,17 +157,24 @@ func (a *account) writeSnapshot(ctx context.Context) error {
 	return err
 }
 
-// writeSnapshotTold is writeSnapshot, and notes what it wrote.
-func (a *account) writeSnapshotTold(ctx context.Context, told *observe.Snapshot) error {
+// writeSnapshotTold is snapshotSince, and notes what it wrote.
+func (a *account) writeSnapshotTold(ctx context.Context, began time.Time, also rewrite, told *observe.Snapshot) error {
 	s, head := a.committer.State()
-	w := snapshotWriter{account: a, at: map[metaPlace]metaPlace{}}
+	w := snapshotWriter{account: a, at: map[metaPlace]metaPlace{}, also: also}
 	next, err := w.write(ctx, s)
 	if err != nil {
 		return err
 	}
+	if a.store.stoodStill(began) {
+		return errStoodStill
+	}
 	manifest := encodeManifest(next)
 	told.Bytes, told.Pages = len(manifest), w.wrote
 	err = a.log.WriteSnapshot(ctx, head, manifest)
+	if err == nil && a.store.stoodStill(began) {
+		// Frozen between the two: what it names may be gone, or about to go.
+		return errors.Join(errStoodStill, a.store.blobs.Delete(context.WithoutCancel(ctx), snapshotName(a.prefix, head.Pos)))
+	}
 	if errors.Is(err, fs.ErrExist) {
 		// Another process was faster: its pages are the ones that are kept.
 		if next, head, err = a.newestSnapshot(ctx); err != nil {
@@ -155,12 +183,22 @@ func (a *account) writeSnapshotTold(ctx context.Context, told *observe.Snapshot)
 	} else if err != nil {
 		return err
 	}
-	if err := a.committer.Rebase(ctx, head, next); err != nil {
+	return a.rebase(ctx, head, next)
+}
+
+func snapshotName(prefix string, p eventlog.Position) string {
+	return fmt.Sprintf("%ssnap/%016d", prefix, uint64(p))
+}
+
+// rebase moves the account onto a snapshot's pages. Sessions that wait are woken:
+// their views are to name these pages too before the old ones are collected.
+func (a *account) rebase(ctx context.Context, head eventlog.Head, s *state) error {
+	if err := a.committer.Rebase(ctx, head, s); err != nil {
 		return err
 	}
 	a.sawSnapshot(head)
-	_, err = a.log.Trim(ctx)
-	return err
+	a.signal()
+	return nil
 }
 
 // adopt moves the account onto a snapshot that another process wrote, if there is
@@ -178,11 +216,7 @@ func (a *account) adopt(ctx context.Context) error {
 	if err != nil || head.Pos <= known.Pos {
 		return err
 	}
-	if err := a.committer.Rebase(ctx, head, s); err != nil {
-		return err
-	}
-	a.sawSnapshot(head)
-	return nil
+	return a.rebase(ctx, head, s)
 }
 
 func (a *account) newestSnapshot(ctx context.Context) (*state, eventlog.Head, error) {
@@ -215,6 +249,7 @@ type metaPlace struct {
 // went.
 type snapshotWriter struct {
 	account *account
+	also    rewrite
 	at      map[metaPlace]metaPlace // from -> to, of what was written
 
 	near    nearby
@@ -285,14 +320,23 @@ func (r *pageRef) isNew() bool {
 	return r.page != nil && !slices.ContainsFunc(r.page.sources, func(s metaSource) bool { return s.entry == 0 })
 }
 
-// kept reports whether a group is one page that is in the store.
-func kept(g []*pageRef) bool { return len(g) == 1 && g[0].page == nil }
+// rewrite says what a snapshot is to write anew although the store has it:
+// segments that hold metadata of messages which are gone, and the pages that name
+// them.
+type rewrite struct {
+	segments, pages map[eventlog.ObjectID]bool
+}
+
+// kept reports whether a group is one page that is in the store and stays.
+func (w *snapshotWriter) kept(g []*pageRef) bool {
+	return len(g) == 1 && g[0].page == nil && !w.also.pages[g[0].id]
+}
 
 // gather collects the metadata that a group has in the log. When pages have
 // become nearly full by new messages, or have it from many places by copies, they
 // get all of their metadata together: a listing reads a segment or two for them.
 func (w *snapshotWriter) gather(ctx context.Context, g []*pageRef) error {
-	if kept(g) {
+	if w.kept(g) {
 		return nil
 	}
 	count, logged, segments := 0, false, map[metaSource]bool{}
@@ -323,7 +367,7 @@ func (w *snapshotWriter) gather(ctx context.Context, g []*pageRef) error {
 		}
 		for i := range p.len() {
 			from := metaPlace{p.sources[p.srcs[i]], p.slots[i]}
-			if !all && from.src.entry == 0 {
+			if !all && from.src.entry == 0 && !w.also.segments[from.src.segment] {
 				continue
 			}
 			if err := w.add(ctx, from, p.uids[i]); err != nil {
@@ -378,7 +422,7 @@ func (w *snapshotWriter) flush(ctx context.Context) error {
 
 // pages writes a group, if it is not in the store as it is.
 func (w *snapshotWriter) pages(ctx context.Context, g []*pageRef) (out []*pageRef, err error) {
-	if kept(g) {
+	if w.kept(g) {
 		return g, nil
 	}
 	n := newPage(pageRows)

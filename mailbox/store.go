@@ -38,6 +38,8 @@ type Options struct {
 	MaxMessage   int64         // bytes; default [DefaultMaxMessage], at most 4 GiB - 1
 	Grace        time.Duration // how long what was superseded is kept; default 24 h, at least a minute; all processes must agree
 
+	NoCollect bool // never collect in the background; call [Account.Collect] then
+
 	Now func() time.Time // wall clock; default time.Now
 
 	// Observe is told what happens. Wrap the blob store by package observeblob
@@ -66,12 +68,17 @@ type Store struct {
 	known    map[eventlog.ID]known
 	inboxes  map[eventlog.ID]*inbox
 	retiring sync.WaitGroup // accounts that are being closed
+
+	collecting sync.Mutex // held while an account is collected in the background
+	closing    context.Context
+	close      context.CancelFunc // of closing
 }
 
 // known is what a process remembers of an account, open or not.
 type known struct {
 	head    eventlog.Head     // the furthest seen: a log never gets shorter
 	recents map[MailboxID]UID // shown to sessions, but not yet said in the log
+	collect time.Time         // when to look next whether a collection is due
 }
 
 // maxKnown bounds of how many accounts a process remembers something, at about
@@ -134,6 +141,7 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 		verified: crypto.NewVerified(crypto.VerifiedOptions{}),
 		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
 	}
+	s.closing, s.close = context.WithCancel(context.Background())
 	s.waker = newWaker(s)
 	if !o.NameKey.IsZero() {
 		s.nameKey = o.NameKey.Derive("letterlock/v1/name")
@@ -220,6 +228,7 @@ func readAll(ctx context.Context, blobs blob.Store, name string, max int) ([]byt
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true
+	s.close()
 	open := make([]*loading, 0, len(s.accounts))
 	for _, l := range s.accounts {
 		open = append(open, l)
@@ -385,7 +394,7 @@ func (s *Store) retire(a *account) {
 		s.retiring.Done()
 		return
 	}
-	if !a.outweighs(closingEntries) {
+	if !a.outweighs(closingEntries) && !a.collectDue() {
 		a.close()
 		s.retiring.Done()
 		return
@@ -400,6 +409,7 @@ func (s *Store) retire(a *account) {
 		if err := a.snapshot(ctx); err != nil {
 			s.logger.Warn("snapshot failed", "log", a.prefix, "error", err)
 		}
+		a.collectIfDue(s.closing)
 	}()
 }
 

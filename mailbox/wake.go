@@ -69,6 +69,7 @@ func (w *waker) start() {
 	}
 	w.started = true
 	w.work.Go(w.follow)
+	w.work.Go(w.upkeep)
 	if !w.disabled() {
 		w.work.Go(w.poll)
 	}

@@ -34,12 +34,14 @@ func commands() []command {
 		accountRenameCommand(),
 		accountStatsCommand(),
 		accountRecoveryCommand(),
+		accountRemoveCommand(),
 		tokenAddCommand(),
 		tokenListCommand(),
 		tokenRevokeCommand(),
 		folderListCommand(),
 		logShowCommand(),
 		checkCommand(),
+		gcCommand(),
 		completionCommand(),
 	}
 }

@@ -80,7 +80,10 @@ func (f *storeFlags) open(ctx context.Context, p *program, mode openMode, logger
 	key, err := f.key(mode)
 	if err == nil {
 		blobs = observeblob.Wrap(blobs, f.watch)
-		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{NameKey: key, Logger: logger, Password: p.cost, Observe: f.watch})
+		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{
+			NameKey: key, Logger: logger, Password: p.cost, Observe: f.watch,
+			NoCollect: mode == mustExist, // a command does what it is asked for; serve also collects
+		})
 	}
 	if err != nil && closer != nil {
 		err = errors.Join(err, closer.Close())

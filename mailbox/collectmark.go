@@ -1,0 +1,233 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// A mark is a sealed object of kind "gc": what one scan found unreferenced, and
+// when. Every mark stands alone; what an interrupted collection wrote is as good
+// as the rest. Its plaintext:
+//
+//	version 1 | seconds since 1970 (8) | objects (4) | objects: kind (1), ID (16)
+//	| segments (4) | segments: ID (16), messages (2)
+const markVersion = 1
+
+// Kinds of objects in a mark.
+const (
+	markBody = 'b'
+	markMeta = 'm'
+	markPage = 'p'
+)
+
+const (
+	markObject  = 1 + 16
+	markSegment = 16 + 2
+	// markObjects is how many objects one mark names at most: about a megabyte.
+	markObjects = 1 << 16
+	// maxMarked bounds how many objects one collection deletes: the rest is for
+	// the next.
+	maxMarked = 1 << 20
+)
+
+type mark struct {
+	time     time.Time
+	objects  []markedObject
+	segments []segmentSize
+}
+
+type markedObject struct {
+	kind byte
+	id   eventlog.ObjectID
+}
+
+// segmentSize says of how many messages a segment holds the metadata.
+type segmentSize struct {
+	id       eventlog.ObjectID
+	messages int
+}
+
+func (m *mark) encode() []byte {
+	be := binary.BigEndian
+	b := append(make([]byte, 0, 17+len(m.objects)*markObject+len(m.segments)*markSegment), markVersion)
+	b = be.AppendUint64(b, uint64(m.time.Unix()))
+	b = be.AppendUint32(b, uint32(len(m.objects)))
+	for _, o := range m.objects {
+		b = append(append(b, o.kind), o.id[:]...)
+	}
+	b = be.AppendUint32(b, uint32(len(m.segments)))
+	for _, s := range m.segments {
+		b = be.AppendUint16(append(b, s.id[:]...), uint16(s.messages))
+	}
+	return b
+}
+
+var errMalformedMark = errors.New("malformed note of a collection")
+
+// decodeMark reads what encode wrote, and nothing else.
+func decodeMark(b []byte) (*mark, error) {
+	be := binary.BigEndian
+	if len(b) < 13 {
+		return nil, errMalformedMark
+	}
+	if b[0] != markVersion {
+		return nil, fmt.Errorf("note of version %d: %w", b[0], eventlog.ErrNewerVersion)
+	}
+	unix := int64(be.Uint64(b[1:]))
+	n := int64(be.Uint32(b[9:]))
+	b = b[13:]
+	if unix < 0 || int64(len(b)) < n*markObject+4 {
+		return nil, errMalformedMark
+	}
+	m := &mark{time: time.Unix(unix, 0)}
+	for ; n > 0; n-- {
+		o := markedObject{b[0], eventlog.ObjectID(b[1:markObject])}
+		if o.kind != markBody && o.kind != markMeta && o.kind != markPage {
+			return nil, errMalformedMark
+		}
+		m.objects = append(m.objects, o)
+		b = b[markObject:]
+	}
+	n = int64(be.Uint32(b))
+	if b = b[4:]; int64(len(b)) != n*markSegment {
+		return nil, errMalformedMark
+	}
+	for ; n > 0; n-- {
+		m.segments = append(m.segments, segmentSize{eventlog.ObjectID(b[:16]), int(be.Uint16(b[16:]))})
+		b = b[markSegment:]
+	}
+	return m, nil
+}
+
+// marks are all that the store has of an account.
+type marks struct {
+	newest   time.Time      // zero if there are none
+	aged     map[byte]idSet // noted a grace time ago
+	young    map[byte]idSet // noted since
+	segments map[eventlog.ObjectID]int
+	used     []string // names of what is superseded when the collection is done
+	left     bool     // there is more than one collection deletes
+}
+
+// any reports whether there is something to delete.
+func (m *marks) any() bool { return len(m.aged) > 0 }
+
+// readMarks reads what earlier collections noted. Notes from the future are of a
+// clock that was wrong, and dropped.
+func (a *account) readMarks(ctx context.Context, now time.Time) (*marks, error) {
+	m := &marks{aged: map[byte]idSet{}, young: map[byte]idSet{}, segments: map[eventlog.ObjectID]int{}}
+	count := 0
+	for info, err := range a.store.blobs.List(ctx, a.prefix+objectMark+"/", "") {
+		if err != nil {
+			return nil, err
+		}
+		one, err := a.readMark(ctx, info.Name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var damage *eventlog.CorruptError
+		if errors.As(err, &damage) || err == nil && one.time.Sub(now) > a.store.opts.Grace/4 {
+			m.used = append(m.used, info.Name) // it is only a note
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if one.time.After(m.newest) {
+			m.newest = one.time
+		}
+		set := m.young
+		if now.Sub(one.time) >= a.store.opts.Grace {
+			if count += len(one.objects); count > maxMarked {
+				m.left = true
+				continue
+			}
+			set = m.aged
+			m.used = append(m.used, info.Name)
+		}
+		for _, o := range one.objects {
+			set[o.kind] = append(set[o.kind], shorten(o.id))
+		}
+		for _, s := range one.segments {
+			m.segments[s.id] = s.messages
+		}
+	}
+	for _, sets := range []map[byte]idSet{m.aged, m.young} {
+		for kind, set := range sets {
+			sets[kind] = set.sort()
+		}
+	}
+	return m, nil
+}
+
+func (a *account) readMark(ctx context.Context, name string) (*mark, error) {
+	id, err := eventlog.ParseObjectID(strings.TrimPrefix(name, a.prefix+objectMark+"/"))
+	if err != nil {
+		return nil, &eventlog.CorruptError{Op: "read", Name: name, Err: err}
+	}
+	b, err := a.log.GetObject(ctx, objectMark, id)
+	if err != nil {
+		return nil, err
+	}
+	m, err := decodeMark(b)
+	if err != nil && !errors.Is(err, eventlog.ErrNewerVersion) {
+		err = &eventlog.CorruptError{Op: "read", Name: name, Err: err}
+	}
+	return m, err
+}
+
+// noter writes the marks of one collection.
+type noter struct {
+	c       *collector
+	pending []markedObject
+}
+
+func newNoter(c *collector) *noter { return &noter{c: c} }
+
+// add notes an object, unless it is noted already.
+func (n *noter) add(ctx context.Context, kind byte, id eventlog.ObjectID) error {
+	if n.c.dry || n.c.marks.young[kind].has(shorten(id)) {
+		return nil
+	}
+	// Noted long ago and needed again since, by a snapshot that is still here:
+	// time begins anew.
+	if n.pending = append(n.pending, markedObject{kind, id}); len(n.pending) == markObjects {
+		return n.write(ctx, nil)
+	}
+	return nil
+}
+
+// write stores a mark. Its time is taken now, when all in it was seen.
+func (n *noter) write(ctx context.Context, segments []segmentSize) error {
+	m := mark{time: n.c.a.store.opts.Now(), objects: n.pending, segments: segments}
+	_, err := n.c.a.log.PutObject(ctx, objectMark, m.encode())
+	n.pending = nil
+	return err
+}
+
+// finish writes the last mark, with what is known of segments, and deletes those
+// that are done with. There is always a mark: it says when this was.
+func (n *noter) finish(ctx context.Context) error {
+	m := n.c.marks
+	due := n.c.now.Sub(m.newest) >= n.c.a.store.opts.Grace
+	if len(n.pending) > 0 || due || len(m.used) > 0 {
+		segments := make([]segmentSize, 0, len(n.c.known))
+		for id, k := range n.c.known {
+			segments = append(segments, segmentSize{id, k})
+		}
+		slices.SortFunc(segments, func(a, b segmentSize) int { return bytes.Compare(a.id[:], b.id[:]) })
+		if err := n.write(ctx, segments); err != nil {
+			return err
+		}
+	}
+	return n.c.a.store.blobs.Delete(ctx, m.used...)
+}

@@ -1,0 +1,154 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// collectPlan is what a collection writes before it deletes.
+type collectPlan struct {
+	snapshot bool // a snapshot
+	fence    bool // and before it an entry
+	rewrite  rewrite
+}
+
+// plan finds out what the log and the snapshots still hold of what is gone.
+//
+// A snapshot lets go of old ones, and of the entries that they cover, only when
+// there is another after it and it is a grace time old. So an account that
+// changed gets a snapshot now, and one more at the collection after, where it
+// stays as it is then.
+func (c *collector) plan(ctx context.Context) (collectPlan, error) {
+	var p collectPlan
+	a := c.a
+	s, head := a.committer.State()
+	snaps, err := a.log.Snapshots(ctx)
+	if err != nil {
+		return p, err
+	}
+	if p.rewrite, err = c.dirt(ctx, s); err != nil {
+		return p, err
+	}
+	if len(snaps) == 0 {
+		p.snapshot, p.fence = true, c.marks.any()
+		return p, nil
+	}
+	newest := snaps[len(snaps)-1]
+	snap, manifest, err := a.readManifest(ctx, newest)
+	if err != nil {
+		return p, err
+	}
+	changed := !sameState(manifest, s)
+	ripe := false // another snapshot would let go of what is before this one
+	if !changed && a.store.opts.Now().Sub(snap.Time) >= a.store.opts.Grace {
+		if ripe, err = c.superseded(ctx, snaps, manifest); err != nil {
+			return p, err
+		}
+	}
+	aged := c.marks.any()
+	p.snapshot = changed || ripe || aged || len(p.rewrite.segments) > 0
+	p.fence = aged || head.Pos == newest
+	return p, nil
+}
+
+// superseded reports whether the log says something before the newest snapshot
+// that this one does not say: more than fences.
+func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, newest *state) (bool, error) {
+	_, oldest, err := c.a.readManifest(ctx, snaps[0])
+	var damage *eventlog.CorruptError
+	if errors.As(err, &damage) {
+		return true, nil
+	}
+	if err != nil || !sameState(oldest, newest) {
+		return true, err
+	}
+	for info, err := range c.a.store.blobs.List(ctx, c.a.prefix+"log/", "") {
+		// The first there is tells: entries before the oldest snapshot's.
+		return info.Name < fmt.Sprintf("%slog/%016d", c.a.prefix, uint64(snaps[0])), err
+	}
+	return false, nil
+}
+
+// readManifest opens a snapshot.
+func (a *account) readManifest(ctx context.Context, p eventlog.Position) (*eventlog.Snapshot, *state, error) {
+	snap, err := a.log.ReadSnapshot(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := decodeManifest(snap.Payload)
+	if err != nil {
+		return nil, nil, &eventlog.CorruptError{Op: "open snapshot", Name: snapshotName(a.prefix, p), Pos: p, Err: err}
+	}
+	return snap, s, nil
+}
+
+// sameState reports whether two states say the same of all but the position.
+func sameState(a, b *state) bool {
+	x, y := *a, *b
+	x.at, y.at = 0, 0
+	for _, s := range []*state{&x, &y} {
+		for _, m := range s.boxes {
+			for _, r := range m.pages {
+				if r.page != nil {
+					return false // not in the store, and so in no snapshot
+				}
+			}
+		}
+	}
+	return bytes.Equal(encodeManifest(&x), encodeManifest(&y))
+}
+
+// maxRewrite bounds how many segments one collection writes anew, and with them
+// what that holds in memory; the next one goes on.
+const maxRewrite = 512
+
+// dirt finds segments that hold metadata of messages which are gone, and the
+// pages to be written with them.
+func (c *collector) dirt(ctx context.Context, s *state) (rewrite, error) {
+	found := rewrite{segments: map[eventlog.ObjectID]bool{}, pages: map[eventlog.ObjectID]bool{}}
+	slots := newSlotSurvey()
+	if err := slots.state(ctx, c.a, s); err != nil {
+		return found, err
+	}
+	c.known = make(map[eventlog.ObjectID]int, len(slots.segments))
+	for id, used := range slots.segments {
+		n, err := c.messages(ctx, id)
+		if err != nil {
+			return found, err
+		}
+		if used.count() >= n {
+			c.known[id] = n
+			continue
+		}
+		if len(found.segments) == maxRewrite {
+			c.known[id], c.rep.More = n, true
+			continue
+		}
+		found.segments[id] = true
+		for _, p := range used.pages {
+			found.pages[p] = true
+		}
+	}
+	return found, nil
+}
+
+// messages returns of how many messages a segment holds the metadata. Each is
+// read for that once in its life.
+func (c *collector) messages(ctx context.Context, id eventlog.ObjectID) (int, error) {
+	if n, ok := c.marks.segments[id]; ok {
+		return n, nil
+	}
+	b, err := c.a.log.GetObject(ctx, objectMeta, id)
+	if err != nil {
+		return 0, err
+	}
+	metas, err := decodeSegment(b)
+	if err != nil {
+		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.prefix, objectMeta, id, eventlog.ErrCorrupt, err)
+	}
+	return len(metas), nil
+}

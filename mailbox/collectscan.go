@@ -1,0 +1,206 @@
+package mailbox
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"math/bits"
+	"slices"
+
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// shorten returns half of an object's ID: its first four bytes, so that the order
+// of parts is that of names, and its last four, in which also the bodies of one
+// origin differ (see origins.go). That two objects of an account have it in common
+// hardly happens, and if it did, garbage would stay.
+func shorten(id eventlog.ObjectID) uint64 {
+	be := binary.BigEndian
+	return uint64(be.Uint32(id[:]))<<32 | uint64(be.Uint32(id[len(id)-4:]))
+}
+
+// idSet is a set of shortened IDs; sorted before it is asked.
+type idSet []uint64
+
+func (s idSet) sort() idSet {
+	slices.Sort(s)
+	return slices.Compact(s)
+}
+
+func (s idSet) has(id uint64) bool {
+	_, ok := slices.BinarySearch(s, id)
+	return ok
+}
+
+// idRange is a part of all IDs.
+type idRange struct{ first, last uint64 }
+
+var everything = idRange{0, math.MaxUint64}
+
+// after returns a name that sorts directly before those of the part.
+func (r idRange) after(prefix string) string {
+	if r.first == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s%08x", prefix, r.first>>32)
+}
+
+// partSize is how many messages one pass over the state keeps in mind: 8 MiB.
+var partSize = 1 << 20
+
+// parts divides the bodies so that no part is much larger than partSize.
+func parts(s *state) []idRange {
+	n := 0
+	for _, m := range s.boxes {
+		n += m.exists
+	}
+	k := bits.Len(uint((n - 1) / partSize)) // 2^k parts
+	if n <= partSize {
+		return []idRange{everything}
+	}
+	out := make([]idRange, 1<<k)
+	for i := range out {
+		first := uint64(i) << (64 - k)
+		out[i] = idRange{first, first + 1<<(64-k) - 1}
+	}
+	return out
+}
+
+// survey gathers what states refer to: bodies of one part, all pages and all
+// segments.
+type survey struct {
+	part                 idRange
+	bodies, pages, metas idSet
+	seen                 map[eventlog.ObjectID]bool // pages in the store
+}
+
+func newSurvey(part idRange) *survey {
+	return &survey{part: part, seen: map[eventlog.ObjectID]bool{}}
+}
+
+func (v *survey) sort() {
+	v.bodies, v.pages, v.metas = v.bodies.sort(), v.pages.sort(), v.metas.sort()
+}
+
+// state adds all that a state refers to.
+func (v *survey) state(ctx context.Context, a *account, s *state) error {
+	return eachPage(ctx, a, s, v.seen, func(r *pageRef, p *page) {
+		if r.page == nil {
+			v.pages = append(v.pages, shorten(r.id))
+		}
+		for _, src := range p.sources {
+			if src.entry == 0 {
+				v.metas = append(v.metas, shorten(src.segment))
+			}
+		}
+		for i := range p.bodies {
+			if id := shorten(p.bodies[i].id); v.part.first <= id && id <= v.part.last {
+				v.bodies = append(v.bodies, id)
+			}
+		}
+	})
+}
+
+// eachPage yields the pages of a state, those in the store once, and not those
+// that were seen before.
+func eachPage(ctx context.Context, a *account, s *state, seen map[eventlog.ObjectID]bool, each func(*pageRef, *page)) error {
+	for _, m := range s.boxes {
+		for _, r := range m.pages {
+			p := r.page
+			if p == nil {
+				if seen[r.id] {
+					continue
+				}
+				seen[r.id] = true
+				var err error
+				if p, err = a.readPage(ctx, r); err != nil {
+					return err
+				}
+			}
+			each(r, p)
+		}
+	}
+	return nil
+}
+
+// surveySnapshots adds to kept the pages and segments of all snapshots in the
+// store that live does not have. One that was trimmed meanwhile is not needed.
+func (a *account) surveySnapshots(ctx context.Context, live, kept *survey) error {
+	snaps, err := a.log.Snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	for id := range live.seen {
+		kept.seen[id] = true
+	}
+	for _, pos := range snaps {
+		_, s, err := a.readManifest(ctx, pos)
+		if err == nil {
+			err = kept.state(ctx, a, s)
+		}
+		if err == nil {
+			continue
+		}
+		if _, gone := a.store.blobs.Stat(ctx, snapshotName(a.prefix, pos)); errors.Is(gone, fs.ErrNotExist) {
+			continue
+		}
+		return err
+	}
+	kept.bodies = nil
+	return nil
+}
+
+// slotSurvey finds which metadata of each segment is in use.
+type slotSurvey struct {
+	segments map[eventlog.ObjectID]*slotsUsed
+	seen     map[eventlog.ObjectID]bool
+}
+
+type slotsUsed struct {
+	slots [segmentMessages / 64]uint64
+	pages []eventlog.ObjectID // that name it
+}
+
+// maxSurveyed bounds how many segments are looked at, 256 messages each as a rule.
+const maxSurveyed = 1 << 16
+
+func newSlotSurvey() *slotSurvey {
+	return &slotSurvey{segments: map[eventlog.ObjectID]*slotsUsed{}, seen: map[eventlog.ObjectID]bool{}}
+}
+
+func (v *slotSurvey) state(ctx context.Context, a *account, s *state) error {
+	return eachPage(ctx, a, s, v.seen, func(r *pageRef, p *page) {
+		for i, src := range p.sources {
+			if src.entry != 0 {
+				continue
+			}
+			u := v.segments[src.segment]
+			if u == nil {
+				if len(v.segments) == maxSurveyed {
+					continue
+				}
+				u = &slotsUsed{}
+				v.segments[src.segment] = u
+			}
+			for k := range p.srcs {
+				if int(p.srcs[k]) == i && p.slots[k] < segmentMessages {
+					u.slots[p.slots[k]/64] |= 1 << (p.slots[k] % 64)
+				}
+			}
+			if r.page == nil {
+				u.pages = append(u.pages, r.id)
+			}
+		}
+	})
+}
+
+func (u *slotsUsed) count() int {
+	n := 0
+	for _, w := range u.slots {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}

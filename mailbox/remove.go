@@ -1,0 +1,273 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// An account is removed in this order:
+//
+//  1. gone/<id>: the account is being removed, and since when. From here on it
+//     can only go, whoever finishes it.
+//  2. Its slots and published keys: nobody can log in or begin a delivery.
+//  3. Its name: it can be given to another account, with another ID.
+//  4. All else below acct/<id>/.
+//  5. A grace time later, what calls that were under way had still written, and
+//     then gone/<id>.
+//
+// A delivery that began before, and ends after, adds to an account that has no
+// name any more: it was accepted for what was removed.
+//
+//	gone/<account ID, 32 hex>
+//	  version 1 | seconds since 1970 (8) | the name's hash (32), as in name/
+const (
+	goneFolder  = "gone/"
+	nameFolder  = "name/"
+	goneVersion = 1
+)
+
+func goneName(id eventlog.ID) string { return goneFolder + id.String() }
+
+// DeleteAccount erases an account: its name, keys, log, and every message. It
+// needs no secret of it. Sessions of the account end. When it returns nil all of
+// it is gone, but what a call of another process that is under way may still
+// write: [Store.Sweep] erases that. The name can be used again at once, for
+// an account that has nothing of this one.
+//
+// It fails with [ErrNoAccount]. After another error part of the account may be
+// gone, and nobody can use the rest: call it again, or leave it to Sweep.
+func (s *Store) DeleteAccount(ctx context.Context, name string) error {
+	name, err := CanonicalAccount(name)
+	if err != nil {
+		return err
+	}
+	id, err := s.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	g := gone{id: id, since: s.opts.Now(), name: s.nameHash(name)}
+	err = s.blobs.Create(ctx, goneName(id), bytes.NewReader(g.encode()))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("mailbox: remove account: %w", err)
+	}
+	s.expel(id)
+	if err := s.erase(ctx, id, "slot/", "key/"); err != nil {
+		return err
+	}
+	if err := s.unname(ctx, g); err != nil {
+		return err
+	}
+	if err := s.erase(ctx, id, ""); err != nil {
+		return err
+	}
+	s.waker.publish(id)
+	return nil
+}
+
+// unname deletes an account's name, if it still is this account's.
+func (s *Store) unname(ctx context.Context, g gone) error {
+	b, err := readAll(ctx, s.blobs, g.name, 4096)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var id eventlog.ID
+	if err == nil {
+		id, err = parseName(g.name, b)
+	}
+	if err == nil && id != g.id {
+		return nil // it was given to another account
+	}
+	if err == nil {
+		err = s.blobs.Delete(ctx, g.name)
+	}
+	if err != nil {
+		return fmt.Errorf("mailbox: remove name: %w", err)
+	}
+	return nil
+}
+
+// expel ends the sessions that this process has of an account.
+func (s *Store) expel(id eventlog.ID) {
+	s.mu.Lock()
+	l := s.accounts[id]
+	delete(s.accounts, id)
+	delete(s.inboxes, id)
+	s.mu.Unlock()
+	if l == nil {
+		return
+	}
+	<-l.ready
+	if l.account != nil && l.err == nil {
+		l.account.close()
+	}
+}
+
+// SweepReport says what [Store.Sweep] did.
+type SweepReport struct {
+	Accounts int // removed accounts of which something was left
+	Objects  int // of those
+	Bytes    int64
+	Trimmed  int // log entries and snapshots, with SweepOptions.Logs
+}
+
+// SweepOptions say how [Store.Sweep] is meant.
+type SweepOptions struct {
+	// DryRun only counts what is left of removed accounts.
+	DryRun bool
+	// Logs also trims the log of every account, which who writes to it does as
+	// well.
+	Logs bool
+}
+
+// Sweep finishes what [Store.DeleteAccount] began: what is left of removed
+// accounts is erased, and, a grace time after the removal, that they were
+// there. It needs no key. It costs one listing of a folder that is empty as a
+// rule, and with [SweepOptions.Logs] a few requests for each account.
+func (s *Store) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) {
+	var rep SweepReport
+	if err := s.usable(); err != nil {
+		return rep, err
+	}
+	for info, err := range s.blobs.List(ctx, goneFolder, "") {
+		if err != nil {
+			return rep, fmt.Errorf("mailbox: sweep: %w", err)
+		}
+		g, err := s.readGone(ctx, info.Name)
+		if err == nil {
+			err = s.sweep(ctx, g, o.DryRun, &rep)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return rep, err
+		}
+	}
+	if !o.Logs || o.DryRun {
+		return rep, nil
+	}
+	for id, err := range s.accountIDs(ctx) {
+		if err == nil {
+			err = s.trim(ctx, id, &rep)
+		}
+		if err != nil {
+			return rep, err
+		}
+	}
+	return rep, nil
+}
+
+// trim deletes what newer snapshots cover, as far as that can be told without the
+// keys. A damaged log is left for check.
+func (s *Store) trim(ctx context.Context, id eventlog.ID, rep *SweepReport) error {
+	log, err := eventlog.New(eventlog.Config{
+		Store: s.blobs, Prefix: accountPrefix(id), ID: id, Grace: s.opts.Grace, Now: s.opts.Now, Logger: s.logger,
+	})
+	if err != nil {
+		return err
+	}
+	done, err := log.Trim(ctx)
+	rep.Trimmed += done.Entries + done.Snapshots
+	return err
+}
+
+func (s *Store) sweep(ctx context.Context, g gone, dry bool, rep *SweepReport) error {
+	left := 0
+	for info, err := range s.blobs.List(ctx, accountPrefix(g.id), "") {
+		if err != nil {
+			return fmt.Errorf("mailbox: sweep: %w", err)
+		}
+		left++
+		rep.Objects++
+		rep.Bytes += info.Size
+	}
+	if left > 0 {
+		rep.Accounts++
+	}
+	if dry {
+		return nil
+	}
+	if left > 0 {
+		if err := s.erase(ctx, g.id, "slot/", "key/", ""); err != nil {
+			return err
+		}
+	}
+	if s.opts.Now().Sub(g.since) < s.opts.Grace {
+		return nil
+	}
+	if err := s.unname(ctx, g); err != nil {
+		return err
+	}
+	if err := s.blobs.Delete(ctx, goneName(g.id)); err != nil {
+		return fmt.Errorf("mailbox: sweep: %w", err)
+	}
+	return nil
+}
+
+// gone says that an account was removed.
+type gone struct {
+	id    eventlog.ID
+	since time.Time
+	name  string // of the object that gave it its name
+}
+
+func (g *gone) encode() []byte {
+	b := binary.BigEndian.AppendUint64([]byte{goneVersion}, uint64(g.since.Unix()))
+	hash, err := hex.DecodeString(strings.TrimPrefix(g.name, nameFolder))
+	if err != nil || len(hash) != sha256.Size {
+		panic("mailbox: a name's hash is 32 bytes") // nameHash made it
+	}
+	return append(b, hash...)
+}
+
+func (s *Store) readGone(ctx context.Context, object string) (g gone, err error) {
+	b, err := readAll(ctx, s.blobs, object, 64)
+	if err != nil {
+		return g, err
+	}
+	if len(b) > 0 && b[0] > goneVersion {
+		return g, fmt.Errorf("mailbox: %s: %w", object, eventlog.ErrNewerVersion)
+	}
+	id, err := eventlog.ParseObjectID(strings.TrimPrefix(object, goneFolder)) // the same 32 digits
+	if err != nil || len(b) != 1+8+sha256.Size || b[0] != goneVersion {
+		return g, fmt.Errorf("mailbox: %s: %w", object, eventlog.ErrCorrupt)
+	}
+	return gone{
+		id: eventlog.ID(id), since: time.Unix(int64(binary.BigEndian.Uint64(b[1:])), 0), name: fmt.Sprintf("%s%x", nameFolder, b[9:]),
+	}, nil
+}
+
+// erase deletes what lies below an account's prefix, folder after folder.
+func (s *Store) erase(ctx context.Context, id eventlog.ID, folders ...string) error {
+	for _, folder := range folders {
+		var batch []string
+		flush := func() error {
+			if err := s.blobs.Delete(ctx, batch...); err != nil {
+				return fmt.Errorf("mailbox: erase account: %w", err)
+			}
+			batch = batch[:0]
+			return nil
+		}
+		for info, err := range s.blobs.List(ctx, accountPrefix(id)+folder, "") {
+			if err != nil {
+				return fmt.Errorf("mailbox: erase account: %w", err)
+			}
+			if batch = append(batch, info.Name); len(batch) == deleteBatch {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
