@@ -38,6 +38,7 @@ standard input if that is no terminal. -recovery-file stands in for it.
 With -dry-run it only tells what it would do. With -json, one object: store
 (accounts, objects, bytes, trimmed) or account (deleted, deleted_bytes, noted,
 noted_bytes, kept, kept_bytes, rewritten, trimmed, more).`,
+		examples: []string{"mailserver gc -store ./mail", "mailserver gc -store ./mail -account ann -dry-run"},
 		setup: func(fs *flag.FlagSet) action {
 			var f gcFlags
 			f.add(fs)
@@ -128,6 +129,7 @@ is needed: whoever can write the store can erase it.
 Sessions of the account end. Mail that is being delivered to it at this moment may
 still be accepted and is erased by "gc" a day later, which "serve" does by itself.
 The name can be used again at once.`,
+		examples: []string{"mailserver account remove ann -store ./mail"},
 		setup: func(fs *flag.FlagSet) action {
 			var f storeFlags
 			f.add(fs)
