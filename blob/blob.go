@@ -59,9 +59,9 @@ var ErrNotCreated = errors.New("not created")
 // A name that [CheckName] refuses is refused with its error, and the store is
 // not touched.
 //
-// An object that can be seen is whole. It is known to be durable once a Create
-// of its name, by whoever, has returned nil or fs.ErrExist: between becoming
-// visible and being durable there may be a moment.
+// An object that can be seen is whole. It is durable once Open has returned it,
+// or a Create of its name, by whoever, has returned nil or fs.ErrExist. What List
+// and Stat tell of may still have a moment to go.
 type Store interface {
 	// Create stores all that r yields as a new object under name, durable when
 	// it returns nil. It fails with fs.ErrExist if the name is taken, by
@@ -78,10 +78,11 @@ type Store interface {
 	// end if n is negative. A range that reaches beyond the end is cut at the
 	// end; off at or beyond the end yields no bytes; a negative off is an error.
 	// It fails with fs.ErrNotExist if there is no such object, also if no bytes
-	// of it are asked for. One Open costs at most one request of the backend.
-	// The caller closes the reader and keeps ctx alive until then: reading may
-	// fail once it is cancelled. An object deleted while it is read yields the
-	// rest of its bytes or an error, never other bytes.
+	// of it are asked for. What it returns is durable: readers act on it, and must
+	// not have acted on what a power failure takes back. One Open costs at most
+	// one request of the backend. The caller closes the reader and keeps ctx alive
+	// until then: reading may fail once it is cancelled. An object deleted while
+	// it is read yields the rest of its bytes or an error, never other bytes.
 	Open(ctx context.Context, name string, off, n int64) (io.ReadCloser, error)
 
 	// Stat returns the name and size of an object, or fs.ErrNotExist.

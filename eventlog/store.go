@@ -55,8 +55,8 @@ func (l *Log) put(ctx context.Context, name string, data []byte) (outcome, error
 			out.stored = same
 			return out, nil
 		}
-		// Our bytes are visible, but whether they are durable only another Create
-		// tells, by fs.ErrExist (see blob.Store).
+		// Our bytes may be there. What acknowledges them is a Create that says so, by
+		// fs.ErrExist (see blob.Store): one whose answer is never lost.
 		if ctx.Err() == nil && attempt < putAttempts-1 {
 			if pause(ctx, attempt, putDelay, putDelayMax) == nil && since(l.now(), start) <= l.grace/4 {
 				continue

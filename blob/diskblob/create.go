@@ -89,6 +89,7 @@ func (s *Store) commit(name string, t *temp) error {
 	if err := s.syncFolder(path.Dir(name)); err != nil {
 		return failed("create", name, "fsync of the folder", err)
 	}
+	s.settled.name(name)
 	return nil
 }
 
@@ -147,6 +148,7 @@ func (s *Store) taken(name string) error {
 	if err != nil {
 		return failed("create", name, "fsync of the folder of a taken name", err)
 	}
+	s.settled.name(name)
 	return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 }
 

@@ -47,6 +47,7 @@ func (s *Store) unlink(name string) error {
 	p := s.path(name)
 	err := s.sys.unlink(p)
 	if err == nil || absent(err) {
+		s.settled.forget(name)
 		return nil
 	}
 	if fi, statErr := os.Lstat(p); statErr == nil && fi.IsDir() {

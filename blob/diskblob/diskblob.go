@@ -85,6 +85,7 @@ type Store struct {
 	noSync  bool
 	sys     system
 	known   folders
+	settled *settled
 	commits chan struct{} // a place is taken by sending
 	buffers sync.Pool     // of *[bufferSize]byte
 }
@@ -116,13 +117,16 @@ func newStore(root string, o Options, sys system) *Store {
 		noSync:  o.NoSync,
 		sys:     sys,
 		known:   folders{set: map[string]struct{}{}},
+		settled: newSettled(),
 		commits: make(chan struct{}, maxCommits),
 		buffers: sync.Pool{New: func() any { return new([bufferSize]byte) }},
 	}
 }
 
 // Open implements blob.Store. The reader holds a file descriptor until it is
-// closed. An object deleted while it is read yields all its bytes.
+// closed. An object deleted while it is read yields all its bytes. An object of
+// the last two minutes, whose durability this store has not seen to, costs an
+// fsync of its folder.
 func (s *Store) Open(ctx context.Context, name string, off, n int64) (io.ReadCloser, error) {
 	if err := check(ctx, "open", name); err != nil {
 		return nil, err
@@ -141,6 +145,10 @@ func (s *Store) Open(ctx context.Context, name string, off, n int64) (io.ReadClo
 			err = fs.ErrNotExist // a folder of objects is no object
 		}
 		return nil, s.lookupError("open", name, err)
+	}
+	if err := s.settle(ctx, name, fi); err != nil {
+		f.Close()
+		return nil, err
 	}
 	if n < 0 {
 		n = math.MaxInt64

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // maxKnown bounds the folders that a store remembers, at about 100 bytes each.
@@ -114,7 +115,12 @@ func (s *Store) makeRoot() error {
 
 // syncFolder makes the names in dir, a folder below the root or ".", durable.
 func (s *Store) syncFolder(dir string) error {
-	return s.syncPath(s.path(dir))
+	at := time.Now()
+	err := s.syncPath(s.path(dir))
+	if err == nil {
+		s.settled.folder(dir, at)
+	}
+	return err
 }
 
 func (s *Store) syncPath(p string) error {

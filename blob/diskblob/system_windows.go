@@ -2,9 +2,11 @@ package diskblob
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // openFlags open an object for reading.
@@ -32,6 +34,10 @@ func unlink(path string) error {
 // syncFolder has nothing to do: NTFS journals names, and folders cannot be
 // synced.
 func syncFolder(string) error { return nil }
+
+// changedAt knows nothing: without an fsync of folders there is nothing to do
+// about a young name.
+func changedAt(fs.FileInfo) (time.Time, bool) { return time.Time{}, false }
 
 // reserved reports a valid name that is none on Windows.
 func reserved(name string) error {
