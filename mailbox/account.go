@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,9 @@ type account struct {
 	recents  map[MailboxID]UID // below: shown to a session of this process
 	snapHead eventlog.Head     // of the newest snapshot known
 }
+
+// neverFresh in lastFresh makes whoever asks next look.
+const neverFresh = math.MinInt64 / 2
 
 // defaultFreshness is how old the newest state may be before a session's question
 // makes the process look whether another process has written.

@@ -25,6 +25,9 @@ func (a *account) commit(ctx context.Context, decide decideFunc) error {
 }
 
 func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {
+	if err := a.store.wakeful(ctx); err != nil {
+		return err
+	}
 	for {
 		d := decision{account: a, decide: decide}
 		_, err := a.committer.Commit(ctx, d.run)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -179,6 +178,7 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.waker.greet()
 	now := time.Now()
 	s.mu.Lock()
 	in, closed := s.inboxes[id], s.closed
@@ -259,6 +259,10 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m newMes
 		return fmt.Errorf("mailbox: deliver: %w", err)
 	}
 	record := encodeEvent(e)
+	if err := in.store.wakeful(ctx); err != nil {
+		in.store.unstage(ctx, in.prefix, m)
+		return err
+	}
 	head, err := in.committer.Commit(ctx, func(context.Context, struct{}, eventlog.Position) ([]byte, error) {
 		return record, in.store.tooLate(e)
 	})
@@ -287,14 +291,4 @@ func (in *inbox) ready(ctx context.Context) error {
 	err := in.committer.Open(ctx)
 	in.opened = err == nil
 	return err
-}
-
-// delivered tells the sessions of an account, in this process at once and in
-// others by a wake object.
-func (s *Store) delivered(id eventlog.ID) {
-	if a := s.openAccount(id); a != nil {
-		a.lastFresh.Store(math.MinInt64 / 2) // whoever asks next looks
-	}
-	s.waker.publish(id)
-	s.waker.here(id)
 }

@@ -40,6 +40,10 @@ type Options struct {
 
 	NoCollect bool // never collect in the background; call [Account.Collect] then
 
+	// Bus, if there is one, tells other processes of commits at once. The store
+	// tells them too, so that PollInterval may be longer.
+	Bus Bus
+
 	Now func() time.Time // wall clock; default time.Now
 
 	// Observe is told what happens. Wrap the blob store by package observeblob
@@ -142,7 +146,6 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
-	s.waker = newWaker(s)
 	if !o.NameKey.IsZero() {
 		s.nameKey = o.NameKey.Derive("letterlock/v1/name")
 	}
@@ -151,6 +154,10 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.salt = salt
+	if s.waker, err = newWaker(ctx, s); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -358,6 +365,7 @@ func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Ident
 		identity.Wipe()
 		return nil, err
 	}
+	s.waker.greet()
 	ctx, end := s.opts.Observe.Start(ctx, observe.SpanLoad)
 	err = a.open(ctx)
 	end(err != nil)

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
-	"strconv"
-	"strings"
+	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -18,17 +16,26 @@ import (
 // Processes wake each other through the store: each writes, at most once per
 // wakePause and however many accounts moved, one object that names them, and
 // each lists the others' once per poll interval. What waiting costs follows the
-// number of processes, not of users. A wake that is lost costs a delay, not a
-// message: sessions look at the log itself when their clients ask.
+// number of processes, not of users. A [Bus] tells the same at once.
+//
+// A wake that could not be written is written later. One that is lost with its
+// process is missed by the others: a process says twice in every 3 wakeBeat that it
+// lives, and takes its leave. They look at every account in which somebody waits
+// when one fell silent, and when they could not list for long themselves.
 //
 //	wake/<seconds since 1970, 10 digits>-<process, 8 hex>-<counter, 8 hex>
-//	  account IDs, 16 bytes each
+//	  account IDs, 16 bytes each; none says only that the process lives, and with
+//	  the counter ffffffff that it ends
 const (
 	wakeFolder = "wake/"
 	wakePause  = 500 * time.Millisecond
+	wakeRetry  = 15 * time.Second // between tries to write, at most
+	wakeBeat   = 30 * time.Second
+	wakeSilent = 3 * wakeBeat     // of another process; then something may be lost
 	wakeKept   = 10 * time.Minute // then whoever polls deletes it
 	wakeSlack  = time.Minute      // how far clocks may be apart
-	maxWake    = 4096             // accounts in one object
+	maxWake    = 4000             // accounts in one object
+	wakeLeave  = math.MaxUint32
 )
 
 type waker struct {
@@ -37,57 +44,123 @@ type waker struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	work    sync.WaitGroup
-	kick    chan struct{} // there are pending accounts
 	local   chan struct{} // there are accounts that moved in this process
+	hello   chan struct{} // closed when others can know of this process
+	quit    func()        // ends the subscription to the bus
 
-	mu      sync.Mutex // protects what follows
-	started bool
-	pending map[eventlog.ID]struct{}
-	moved   map[eventlog.ID]struct{}
-	counter uint32
+	mu        sync.Mutex // protects what follows
+	greeting  bool       // hello was or is being said
+	following bool
+	writing   bool
+	telling   bool
+	pending   map[eventlog.ID]struct{} // to be written
+	untold    map[eventlog.ID]struct{} // to be told by the bus
+	moved     map[eventlog.ID]struct{}
+	counter   uint32
+	wrote     time.Time // when the last object was
 }
 
-func newWaker(s *Store) *waker {
+// newWaker subscribes to the bus, if there is one.
+func newWaker(ctx context.Context, s *Store) (*waker, error) {
 	var b [4]byte
 	rand.Read(b[:])
-	ctx, cancel := context.WithCancel(context.Background())
-	return &waker{
-		store: s, process: fmt.Sprintf("%x", b), ctx: ctx, stop: cancel,
-		kick: make(chan struct{}, 1), local: make(chan struct{}, 1),
-		pending: map[eventlog.ID]struct{}{}, moved: map[eventlog.ID]struct{}{},
+	w := &waker{
+		store: s, process: fmt.Sprintf("%x", b), quit: func() {},
+		local: make(chan struct{}, 1), hello: make(chan struct{}),
+		pending: map[eventlog.ID]struct{}{}, untold: map[eventlog.ID]struct{}{}, moved: map[eventlog.ID]struct{}{},
 	}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	if s.opts.Bus != nil {
+		quit, err := s.opts.Bus.Subscribe(ctx, w.receive)
+		if err != nil {
+			w.stop()
+			return nil, fmt.Errorf("mailbox: subscribe to the bus: %w", err)
+		}
+		w.quit = quit
+	}
+	return w, nil
 }
 
+// disabled reports whether there are no other processes.
 func (w *waker) disabled() bool { return w.store.opts.PollInterval < 0 }
 
-// start begins to wake and be woken, when the first account is opened.
-func (w *waker) start() {
+// greet makes the process known to others before it writes the first time.
+func (w *waker) greet() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.started || w.ctx.Err() != nil {
+	if w.greeting || w.ctx.Err() != nil {
 		return
 	}
-	w.started = true
-	w.work.Go(w.follow)
-	w.work.Go(w.upkeep)
-	if !w.disabled() {
-		w.work.Go(w.poll)
+	w.greeting = true
+	if w.disabled() {
+		close(w.hello)
+		return
+	}
+	w.work.Go(func() {
+		w.put(nil)
+		close(w.hello)
+		w.beat()
+	})
+}
+
+// known waits until others know of the process, or cannot be told.
+func (w *waker) known(ctx context.Context) error {
+	w.greet()
+	select {
+	case <-w.hello:
+		return nil
+	case <-w.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
+// beat says that the process lives, where no wake does.
+func (w *waker) beat() {
+	tick := time.NewTicker(wakeBeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		w.mu.Lock()
+		due := time.Since(w.wrote) >= wakeBeat/2
+		w.mu.Unlock()
+		if due {
+			w.put(nil)
+		}
+	}
+}
+
+// close ends what goes on in the background, when the last wakes were told, and
+// takes leave.
 func (w *waker) close() {
 	w.mu.Lock()
 	w.stop()
+	leave := w.greeting && !w.disabled()
 	w.mu.Unlock()
+	w.quit()
 	w.work.Wait()
+	if leave {
+		w.mu.Lock()
+		lost := len(w.pending) > 0
+		w.counter = wakeLeave - 1
+		w.mu.Unlock()
+		if !lost { // else others shall find the process silent
+			w.put(nil)
+		}
+	}
 }
 
 // wake notes that an account moved by a commit of this process.
 func (s *Store) wake(id eventlog.ID) { s.waker.publish(id) }
 
-// publish tells other processes soon.
+// publish tells other processes, at once by the bus and soon by the store.
 func (w *waker) publish(id eventlog.ID) {
-	if w.disabled() {
+	if w.disabled() && w.store.opts.Bus == nil {
 		return
 	}
 	w.mu.Lock()
@@ -95,171 +168,112 @@ func (w *waker) publish(id eventlog.ID) {
 	if w.ctx.Err() != nil {
 		return
 	}
-	first := len(w.pending) == 0
+	if w.store.opts.Bus != nil {
+		w.untold[id] = struct{}{}
+		if !w.telling {
+			w.telling = true
+			w.work.Go(w.tell)
+		}
+	}
+	if w.disabled() {
+		return
+	}
 	w.pending[id] = struct{}{}
-	if first {
+	if !w.writing {
+		w.writing = true
 		w.work.Go(w.write)
 	}
 }
 
-// write writes the pending accounts after a pause in which more may come.
-func (w *waker) write() {
-	select {
-	case <-time.After(wakePause):
-	case <-w.ctx.Done():
-		// The last ones are told too: another process may be waiting.
-	}
-	w.mu.Lock()
-	ids := w.pending
-	w.pending = map[eventlog.ID]struct{}{}
-	w.counter++
-	name := fmt.Sprintf("%s%010d-%s-%08x", wakeFolder, w.store.opts.Now().Unix(), w.process, w.counter)
-	w.mu.Unlock()
-	var body []byte
-	for id := range ids {
-		if len(body) < maxWake*len(id) {
-			body = append(body, id[:]...)
+// tell publishes on the bus until nothing is left to tell.
+func (w *waker) tell() {
+	for {
+		w.mu.Lock()
+		ids := takeSome(w.untold)
+		w.telling = len(ids) > 0
+		w.mu.Unlock()
+		if len(ids) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), 5*time.Second)
+		err := w.store.opts.Bus.Publish(ctx, append([]byte(w.process), flat(ids)...))
+		cancel()
+		if err != nil {
+			w.store.logger.Warn("bus did not take a wake", "error", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), 30*time.Second)
-	defer cancel()
-	if err := w.store.blobs.Create(ctx, name, bytes.NewReader(body)); err != nil {
-		w.store.logger.Warn("wake was not written", "object", name, "error", err)
-	}
 }
 
-// here wakes the sessions of an account in this process after a delivery, or
-// after another process wrote.
-func (w *waker) here(id eventlog.ID) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.started {
-		return
-	}
-	w.moved[id] = struct{}{}
-	select {
-	case w.local <- struct{}{}:
-	default:
-	}
-}
-
-// wakeParallel is how many accounts are followed at once: one whose objects are
-// slow to come does not keep the others waiting.
-const wakeParallel = 8
-
-// follow reads the log of accounts that moved.
-func (w *waker) follow() {
-	var work sync.WaitGroup
-	defer work.Wait()
-	room := make(chan struct{}, wakeParallel)
+// write writes the pending accounts, one object after the other with pauses in
+// which more may come, until none is left.
+func (w *waker) write() {
+	retry := time.Duration(0)
 	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case <-w.local:
+		w.mu.Lock()
+		pause := max(wakePause-time.Since(w.wrote), retry)
+		w.mu.Unlock()
+		if pause > 0 {
+			select {
+			case <-time.After(pause):
+			case <-w.ctx.Done():
+				// The last ones are told too: another process may be waiting.
+			}
 		}
 		w.mu.Lock()
-		ids := w.moved
-		w.moved = map[eventlog.ID]struct{}{}
+		ids := takeSome(w.pending)
+		w.writing = len(ids) > 0
 		w.mu.Unlock()
-		for id := range ids {
-			a := w.store.openAccount(id)
-			if a == nil {
-				continue
-			}
-			room <- struct{}{}
-			work.Go(func() {
-				w.catchUp(a)
-				<-room
-			})
-		}
-	}
-}
-
-func (w *waker) catchUp(a *account) {
-	if a.enter() != nil {
-		return // it was closed meanwhile
-	}
-	defer a.leave()
-	if err := a.catchUp(w.ctx); err != nil && w.ctx.Err() == nil {
-		w.store.logger.Warn("account could not be followed", "log", a.prefix, "error", err)
-	}
-}
-
-// poll lists what other processes wrote, once per interval.
-func (w *waker) poll() {
-	tick := time.NewTicker(w.store.opts.PollInterval)
-	defer tick.Stop()
-	seen := map[string]time.Time{}
-	swept := time.Time{}
-	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		now := w.store.opts.Now()
-		w.look(seen, now)
-		for name, t := range seen {
-			if now.Sub(t) > 2*wakeSlack {
-				delete(seen, name)
-			}
-		}
-		if now.Sub(swept) > wakeSlack {
-			swept = now
-			w.sweep(now)
-		}
-	}
-}
-
-func wakeAfter(t time.Time) string { return fmt.Sprintf("%s%010d", wakeFolder, t.Unix()) }
-
-// look reads the wakes since the last time, less this process's own.
-func (w *waker) look(seen map[string]time.Time, now time.Time) {
-	for info, err := range w.store.blobs.List(w.ctx, wakeFolder, wakeAfter(now.Add(-wakeSlack))) {
-		if err != nil {
-			if w.ctx.Err() == nil {
-				w.store.logger.Warn("wakes could not be listed", "error", err)
-			}
+		if len(ids) == 0 {
 			return
 		}
-		if _, ok := seen[info.Name]; ok {
+		if w.put(flat(ids)) == nil {
+			retry = 0
 			continue
 		}
-		if parts := strings.Split(info.Name, "-"); len(parts) == 3 && parts[1] == w.process {
-			seen[info.Name] = now
-			continue
+		w.mu.Lock()
+		maps.Copy(w.pending, ids)
+		over := w.ctx.Err() != nil
+		w.mu.Unlock()
+		if over {
+			return
 		}
-		b, err := readAll(w.ctx, w.store.blobs, info.Name, maxWake*16)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, eventlog.ErrCorrupt) {
-			continue // the next look tries again
-		}
-		seen[info.Name] = now
-		for ; len(b) >= 16; b = b[16:] {
-			w.here(eventlog.ID(b[:16]))
-		}
+		retry = min(max(2*retry, wakePause), wakeRetry)
 	}
 }
 
-// sweep deletes wakes that everybody has seen.
-func (w *waker) sweep(now time.Time) {
-	var old []string
-	limit := now.Add(-wakeKept).Unix()
-	for info, err := range w.store.blobs.List(w.ctx, wakeFolder, "") {
-		if err != nil {
-			return
+// takeSome takes at most maxWake accounts from a set.
+func takeSome(from map[eventlog.ID]struct{}) map[eventlog.ID]struct{} {
+	some := make(map[eventlog.ID]struct{}, min(len(from), maxWake))
+	for id := range from {
+		if len(some) == maxWake {
+			break
 		}
-		stamp, _, _ := strings.Cut(strings.TrimPrefix(info.Name, wakeFolder), "-")
-		t, err := strconv.ParseInt(stamp, 10, 64)
-		if err != nil {
-			continue // not ours
-		}
-		if t > limit {
-			break // in order of time
-		}
-		old = append(old, info.Name)
+		some[id] = struct{}{}
+		delete(from, id)
 	}
-	if err := w.store.blobs.Delete(w.ctx, old...); err != nil && w.ctx.Err() == nil {
-		w.store.logger.Warn("old wakes were not deleted", "error", err)
+	return some
+}
+
+func flat(ids map[eventlog.ID]struct{}) []byte {
+	var b []byte
+	for id := range ids {
+		b = append(b, id[:]...)
 	}
+	return b
+}
+
+// put writes one object.
+func (w *waker) put(body []byte) error {
+	w.mu.Lock()
+	w.counter++
+	name := fmt.Sprintf("%s%010d-%s-%08x", wakeFolder, w.store.opts.Now().Unix(), w.process, w.counter)
+	w.wrote = time.Now()
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), 30*time.Second)
+	defer cancel()
+	err := w.store.blobs.Create(ctx, name, bytes.NewReader(body))
+	if err != nil {
+		w.store.logger.Warn("wake was not written", "object", name, "error", err)
+	}
+	return err
 }

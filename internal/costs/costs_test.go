@@ -199,7 +199,8 @@ func waiting(t *testing.T) (hour cost) {
 	few, many := hours(1), hours(8)
 	assert.Equal(t, few, many, "what waiting costs does not follow the number of users")
 	assert.LessOrEqual(t, many.list, 1900.0)
-	assert.Zero(t, many.put+many.get)
+	assert.LessOrEqual(t, many.put, 121.0, "says that it lives")
+	assert.Zero(t, many.get)
 	return many
 }
 

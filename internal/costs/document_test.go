@@ -108,7 +108,7 @@ func bill(rows []cost, idle cost) string {
 		line(l.what, func(users, _ float64) float64 { return l.each * users })
 	}
 	poll := func(_, processes float64) float64 { return 24 * idle.price() * processes }
-	line("the processes listing each other's wakes", poll)
+	line("the processes listing each other's wakes, and saying that they live", poll)
 	wakes := func(_, processes float64) float64 {
 		// Two a second at most, which every other process reads.
 		return 2 * 86400 * processes * (pricePut + (processes-1)*priceGet)
