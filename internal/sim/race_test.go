@@ -1,0 +1,9 @@
+//go:build race
+
+package sim
+
+// The race detector makes each seed ten times as long.
+const (
+	defaultSeeds = 16
+	replaySeeds  = 2
+)
