@@ -3,7 +3,7 @@
 // misbehaves in every way that package blob permits, and looks afterwards whether
 // each promise was kept.
 //
-//	go test ./internal/sim                                  # some hundred runs
+//	go test ./internal/sim                                  # 60 runs
 //	go test ./internal/sim -run TestSeeds -seeds 5000       # more of them
 //	go test ./internal/sim -run TestSeed$ -seed 4711 -v     # one again, with its story
 //

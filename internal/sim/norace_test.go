@@ -3,6 +3,6 @@
 package sim
 
 const (
-	defaultSeeds = 100
+	defaultSeeds = 60
 	replaySeeds  = 12
 )

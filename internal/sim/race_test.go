@@ -4,6 +4,6 @@ package sim
 
 // The race detector makes each seed ten times as long.
 const (
-	defaultSeeds = 16
+	defaultSeeds = 10
 	replaySeeds  = 2
 )

@@ -371,8 +371,8 @@ func newProfile(rnd *rand.Rand) profile {
 	if rnd.IntN(3) > 0 {
 		p.freeze = 2 + rnd.IntN(6)
 	}
-	if rnd.IntN(3) == 0 {
-		p.eras = 4
+	if rnd.IntN(2) == 0 {
+		p.eras = 5
 	}
 	return p
 }
