@@ -40,6 +40,10 @@ func status(err error) *smtp.SMTPError {
 		return already
 	case errors.Is(err, mailbox.ErrNoAccount):
 		return reply(550, smtp.EnhancedCode{5, 1, 1}, "No such user here")
+	case errors.Is(err, mailbox.ErrOverQuota) && errors.Is(err, mailbox.ErrTooLarge):
+		return reply(552, smtp.EnhancedCode{5, 2, 2}, "Message is larger than the mailbox may ever be")
+	case errors.Is(err, mailbox.ErrOverQuota):
+		return reply(452, smtp.EnhancedCode{4, 2, 2}, "Mailbox is full, try again later")
 	case errors.Is(err, mailbox.ErrTooLarge):
 		return reply(552, smtp.EnhancedCode{5, 3, 4}, "Message is too large")
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

@@ -24,6 +24,8 @@ func TestStatus(t *testing.T) {
 	}{
 		{mailbox.ErrNoAccount, 550, smtp.EnhancedCode{5, 1, 1}},
 		{mailbox.ErrTooLarge, 552, smtp.EnhancedCode{5, 3, 4}},
+		{mailbox.ErrOverQuota, 452, smtp.EnhancedCode{4, 2, 2}},
+		{fmt.Errorf("%w: %w", mailbox.ErrOverQuota, mailbox.ErrTooLarge), 552, smtp.EnhancedCode{5, 2, 2}},
 		{mailbox.ErrClosed, 451, smtp.EnhancedCode{4, 3, 2}},
 		{context.Canceled, 451, smtp.EnhancedCode{4, 3, 2}},
 		{context.DeadlineExceeded, 451, smtp.EnhancedCode{4, 3, 0}},

@@ -33,6 +33,9 @@ type account struct {
 	made      time.Time    // with the monotonic clock, which nobody sets
 	lastFresh atomic.Int64 // when the last look at the log began, in nanoseconds after made
 
+	quota  atomic.Pointer[quotaNote] // nil: not known
+	noting sync.Mutex                // held while the usage is noted
+
 	mu       sync.Mutex // protects what follows
 	shut     bool       // no call begins any more
 	users    int        // calls under way, and whoever closes the account

@@ -36,70 +36,30 @@ type Appended struct {
 // Append puts a message into a mailbox. It reads r once to its end, in memory
 // that does not depend on the message's size, and keeps exactly these bytes; when
 // it returns nil they are durable and in the mailbox. It fails with
-// [ErrNoMailbox] (before r is read), [ErrBadFlag], [ErrTooManyKeywords] or
-// [ErrTooLarge], or with r's error, and then nothing was added.
+// [ErrNoMailbox] (before r is read), [ErrBadFlag], [ErrTooManyKeywords],
+// [ErrTooLarge] or [ErrOverQuota], or with r's error, and then nothing was added.
 //
 // After an error that matches [eventlog.ErrUnknownOutcome], or a cancelled
 // context, the message may have been added.
 func (h *Account) Append(ctx context.Context, mailbox string, r io.Reader, o AppendOptions) (Appended, error) {
-	mailbox, err := CanonicalName(mailbox)
+	return h.appendOne(ctx, mailbox, r, o, nil)
+}
+
+func (h *Account) appendOne(ctx context.Context, mailbox string, r io.Reader, o AppendOptions, replace *replaced) (Appended, error) {
+	p, err := h.NewAppender(ctx, mailbox)
 	if err != nil {
 		return Appended{}, err
 	}
-	if o.Flags, err = checkFlags(o.Flags); err != nil {
+	defer p.Abort(ctx)
+	p.replace = replace
+	if err := p.Add(ctx, r, o); err != nil {
 		return Appended{}, err
 	}
-	a, err := h.use()
+	done, err := p.Commit(ctx)
 	if err != nil {
 		return Appended{}, err
 	}
-	defer a.leave()
-	if a.state().byName(mailbox) == nil {
-		// Another process may have made it: only a refusal is worth the look.
-		if err := a.catchUp(ctx); err != nil {
-			return Appended{}, err
-		}
-		if a.state().byName(mailbox) == nil {
-			return Appended{}, ErrNoMailbox
-		}
-	}
-	now := a.store.opts.Now()
-	if o.Date.IsZero() {
-		o.Date = now
-	}
-	if !goodDate(o.Date.Unix()) {
-		return Appended{}, fmt.Errorf("mailbox: append: date %v is not in the years 1 to 9999", o.Date)
-	}
-	staged, err := a.store.stage(ctx, a.prefix, a.recipient, r)
-	if err != nil {
-		return Appended{}, err
-	}
-	staged.Date, staged.Flags = o.Date.Unix(), o.Flags
-	var done Appended
-	refused := true
-	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-		refused = true
-		m := s.byName(mailbox)
-		if m == nil {
-			return nil, ErrNoMailbox
-		}
-		if _, _, err := m.bits(o.Flags); err != nil {
-			return nil, err
-		}
-		if m.uidNext == maxMessage {
-			return nil, ErrUIDsUsedUp
-		}
-		refused = false
-		done = Appended{UIDValidity: m.uidValidity, UID: m.uidNext}
-		return &addMessages{Mailbox: m.id, Time: now.Unix(), Messages: []newMessage{staged}}, nil
-	})
-	if err != nil {
-		if refused || notCommitted(err) {
-			a.store.unstage(ctx, a.prefix, staged)
-		}
-		return Appended{}, err
-	}
-	return done, nil
+	return done[0], nil
 }
 
 // stage stores a body, encrypted to its recipient, and finds what is kept about

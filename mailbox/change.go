@@ -139,8 +139,14 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 			return nil, ErrNoMailbox
 		}
 		var there uidSet
-		if there, done, err = a.decideCopy(ctx, from, to, uids); err != nil || len(there) == 0 {
+		var size Held
+		if there, size, done, err = a.decideCopy(ctx, from, to, uids); err != nil || len(there) == 0 {
 			return nil, err
+		}
+		if !move {
+			if err := a.fits(ctx, s, size); err != nil {
+				return nil, err
+			}
 		}
 		return &copyMessages{From: from.id, To: to.id, UIDs: there, Move: move, Time: now}, nil
 	})
@@ -150,30 +156,31 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 	return done, nil
 }
 
-func (a *account) decideCopy(ctx context.Context, from, to *Mailbox, uids uidSet) (there uidSet, done Copied, err error) {
+func (a *account) decideCopy(ctx context.Context, from, to *Mailbox, uids uidSet) (there uidSet, size Held, done Copied, err error) {
 	defined := *to
 	known := map[flagBits]bool{}
 	done.UIDValidity = to.uidValidity
 	next := to.uidNext
 	for h, err := range walk(ctx, a, from, nil, uids, nil) {
 		if err != nil {
-			return nil, Copied{}, err
+			return nil, Held{}, Copied{}, err
 		}
 		if next+1 < next {
-			return nil, Copied{}, ErrUIDsUsedUp
+			return nil, Held{}, Copied{}, ErrUIDsUsedUp
 		}
 		if bits := h.page.flags[h.i]; !known[bits] {
 			known[bits] = true
 			if _, defined.keywords, err = defined.bits(bits.names(from.keywords)); err != nil {
-				return nil, Copied{}, err
+				return nil, Held{}, Copied{}, err
 			}
 		}
 		there.add(h.page.uids[h.i])
+		size = size.plus(Held{int64(h.page.sizes[h.i]), 1})
 		done.Source = append(done.Source, h.page.uids[h.i])
 		done.Dest = append(done.Dest, next)
 		next++
 	}
-	return there, done, nil
+	return there, size, done, nil
 }
 
 // Expunge removes the messages that have \Deleted and, if within is not nil, are

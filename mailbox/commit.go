@@ -40,6 +40,7 @@ func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {
 			// Also if the outcome is unknown: a wake too many costs a look.
 			a.store.wake(a.id)
 			a.snapshots.consider()
+			a.noteUsage(ctx)
 			return err
 		}
 		if err != nil && !errors.Is(err, d.refusal) {
@@ -91,7 +92,12 @@ func (d *decision) run(ctx context.Context, s *state, at eventlog.Position) ([]b
 		return nil, err
 	}
 	if shown := d.account.shown(s); len(shown) > 0 {
-		e = newMany(append(shown, e)...)
+		if all, ok := e.(*many); ok {
+			shown = append(shown, all.events...)
+		} else {
+			shown = append(shown, e)
+		}
+		e = newMany(shown...)
 	}
 	return encodeEvent(e), nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/letterlock/letterlock/crypto"
@@ -26,7 +27,7 @@ type Recipient struct {
 // know them by name only, and can read nothing. It reads r once whatever the
 // number of recipients, and returns one error for each: nil means that the
 // message is durable and in the mailbox. It fails with [ErrNoAccount],
-// [ErrTooLarge], r's error (for all, and then nothing was delivered), and what
+// [ErrTooLarge], [ErrOverQuota] as far as can be known (see [Store.SetQuota]), r's error (for all, and then nothing was delivered), and what
 // the store returns, which is worth another try later.
 func (s *Store) Deliver(ctx context.Context, rcpts []Recipient, r io.Reader) []error {
 	begun := s.opts.Observe.Now()
@@ -60,7 +61,9 @@ func (s *Store) deliver(ctx context.Context, rcpts []Recipient, r io.Reader, sta
 	errs := make([]error, len(rcpts))
 	boxes := make([]*inbox, len(rcpts))
 	for i, rcpt := range rcpts {
-		boxes[i], errs[i] = s.inbox(ctx, rcpt.Account)
+		if boxes[i], errs[i] = s.inbox(ctx, rcpt.Account); errs[i] == nil {
+			errs[i] = boxes[i].room(Held{Messages: 1}) // before the message is read
+		}
 	}
 	if err := s.stageAll(ctx, rcpts, boxes, r, staged, errs); err != nil {
 		return errs
@@ -103,7 +106,7 @@ func (s *Store) stageAll(ctx context.Context, rcpts []Recipient, boxes []*inbox,
 		if errs[i] == nil {
 			s.unstage(ctx, boxes[i].prefix, staged[i])
 		}
-		if !errors.Is(errs[i], ErrNoAccount) {
+		if !errors.Is(errs[i], ErrNoAccount) && !errors.Is(errs[i], ErrOverQuota) {
 			errs[i] = fmt.Errorf("mailbox: deliver: %w", err)
 		}
 	}
@@ -155,6 +158,10 @@ type inbox struct {
 	committer *eventlog.Committer[struct{}]
 	made      time.Time
 
+	quota *quotaNote   // as it was when the inbox was made
+	size  atomic.Int64 // bytes that this process delivered since the usage was noted
+	count atomic.Int64 // and messages
+
 	opening chan struct{} // has a value while the head of the log is looked for
 	opened  bool          // protected by opening
 }
@@ -201,7 +208,18 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	in = &inbox{store: s, id: id, prefix: prefix, recipient: recipient, made: now, opening: make(chan struct{}, 1)}
+	quota := &quotaNote{}
+	if s.opts.Quotas {
+		if quota, err = s.readQuota(ctx, prefix); err != nil {
+			return nil, err
+		}
+	}
+	before := in
+	in = &inbox{store: s, id: id, prefix: prefix, recipient: recipient, made: now, quota: quota, opening: make(chan struct{}, 1)}
+	if before != nil && before.quota.at == quota.at { // nothing was noted since
+		in.size.Store(before.size.Load())
+		in.count.Store(before.count.Load())
+	}
 	in.committer = eventlog.NewCommitter(log, eventlog.Model[struct{}](keyless{}), eventlog.CommitterOptions[struct{}]{
 		Kind: eventlog.Delivered, Logger: s.logger, Observe: s.opts.Observe,
 	})
@@ -249,7 +267,12 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m newMes
 		}
 		folder = name
 	}
-	if err := in.ready(ctx); err != nil {
+	size := Held{int64(m.Size), 1}
+	err := in.room(size)
+	if err == nil {
+		err = in.ready(ctx)
+	}
+	if err != nil {
 		in.store.unstage(ctx, in.prefix, m)
 		return err
 	}
@@ -272,9 +295,26 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m newMes
 	if err != nil {
 		return err
 	}
+	in.size.Add(size.Storage)
+	in.count.Add(size.Messages)
 	in.store.saw(in.id, head)
 	in.store.delivered(in.id)
 	return nil
+}
+
+// room reports whether a delivery fits the account's quota, as far as a process
+// without its keys can know: by the usage that a process with them noted last, and
+// what this one delivered since. If the account is open in this process its state
+// tells.
+func (in *inbox) room(more Held) error {
+	q := in.quota.Quota
+	if q == (Quota{}) {
+		return nil
+	}
+	if a := in.store.openAccount(in.id); a != nil {
+		return q.check(a.state().usage(), more)
+	}
+	return q.check(in.quota.noted.plus(Held{in.size.Load(), in.count.Load()}), more)
 }
 
 // ready finds the end of the log, once.

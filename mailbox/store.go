@@ -44,6 +44,11 @@ type Options struct {
 	// tells them too, so that PollInterval may be longer.
 	Bus Bus
 
+	// Quotas makes the limits of [Store.SetQuota] hold. It costs a listing when an
+	// account is first added to or delivered to, and another every five minutes in
+	// which it is. All processes should agree.
+	Quotas bool
+
 	Now func() time.Time // wall clock; default time.Now
 
 	// Observe is told what happens. Wrap the blob store by package observeblob

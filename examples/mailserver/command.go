@@ -32,6 +32,7 @@ func commands() []command {
 		accountPasswdCommand(),
 		accountListCommand(),
 		accountRenameCommand(),
+		accountQuotaCommand(),
 		accountStatsCommand(),
 		accountRecoveryCommand(),
 		accountRemoveCommand(),

@@ -81,7 +81,7 @@ func (f *storeFlags) open(ctx context.Context, p *program, mode openMode, logger
 	if err == nil {
 		blobs = observeblob.Wrap(blobs, f.watch)
 		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{
-			NameKey: key, Logger: logger, Password: p.cost, Observe: f.watch,
+			NameKey: key, Logger: logger, Password: p.cost, Observe: f.watch, Quotas: true,
 			NoCollect: mode == mustExist, // a command does what it is asked for; serve also collects
 		})
 	}
