@@ -7,7 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
@@ -63,7 +66,7 @@ type counts struct {
 	Accounts int   `json:"accounts,omitempty"`
 	Objects  int   `json:"objects"`
 	Bytes    int64 `json:"bytes"`
-	Messages int   `json:"messages,omitempty"`
+	Messages *int  `json:"messages,omitempty"` // of an account only
 }
 
 // result is what a check found, as it is printed.
@@ -81,14 +84,31 @@ func (f *checkFlags) check(ctx context.Context, p *program) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	var a *mailbox.Account
+	var shut error // why the account's own check is left out
 	if f.account != "" {
-		// A wrong password is said before the long work.
-		if a, err = p.open(ctx, s.Store, f.account, f.recoveryFile); err != nil {
+		// A wrong password is said before the long work, and so is a wrong file.
+		if f.recoveryFile != "" {
+			id, err := readIdentity(f.recoveryFile)
+			if err != nil {
+				return named(f.account, err)
+			}
+			id.Wipe()
+		}
+		a, err = p.open(ctx, s.Store, f.account, f.recoveryFile)
+		switch {
+		case err == nil:
+			defer a.Close()
+		case damaged(err):
+			shut = fmt.Errorf("cannot be opened, and its mails were not checked: %w", err)
+		default:
 			return named(f.account, err)
 		}
-		defer a.Close()
 	}
 	res, damage, err := run(ctx, s.Store, a)
+	if err == nil && shut != nil {
+		res.add(finding{Object: f.account, Error: named(f.account, shut).Error()})
+		damage++
+	}
 	if err != nil {
 		return err
 	}
@@ -101,6 +121,22 @@ func (f *checkFlags) check(ctx context.Context, p *program) (err error) {
 		err = fmt.Errorf("problems found: %d", damage)
 	}
 	return err
+}
+
+// damaged reports whether an account was not opened because of what is wrong in
+// the store.
+func damaged(err error) bool {
+	for _, is := range []error{eventlog.ErrCorrupt, eventlog.ErrRolledBack, eventlog.ErrNewerVersion, crypto.ErrDecrypt, fs.ErrNotExist} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// add adds a finding that is no harmless one.
+func (r *result) add(f finding) {
+	r.Problems, r.OK = append(r.Problems, f), false
 }
 
 // run checks the store, and the account unless it is nil. damage is the number of
@@ -128,7 +164,7 @@ func run(ctx context.Context, s *mailbox.Store, a *mailbox.Account) (res result,
 		if rep, err = a.Check(ctx, report); err != nil {
 			return res, 0, err
 		}
-		res.Account = &counts{Objects: rep.Objects, Bytes: rep.Bytes, Messages: rep.Messages}
+		res.Account = &counts{Objects: rep.Objects, Bytes: rep.Bytes, Messages: &rep.Messages}
 	}
 	res.OK = damage == 0
 	return res, damage, nil
@@ -146,7 +182,7 @@ func (r *result) print(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "store: %d accounts, %d objects, %d bytes\n", r.Store.Accounts, r.Store.Objects, r.Store.Bytes)
 	if err == nil && r.Account != nil {
-		_, err = fmt.Fprintf(w, "account: %d messages, %d objects, %d bytes, all read\n", r.Account.Messages, r.Account.Objects, r.Account.Bytes)
+		_, err = fmt.Fprintf(w, "account: %d messages, %d objects, %d bytes, all read\n", *r.Account.Messages, r.Account.Objects, r.Account.Bytes)
 	}
 	if err == nil && r.OK {
 		_, err = fmt.Fprintln(w, "no damage found")

@@ -42,12 +42,16 @@ func TestCheckFindsNothing(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(ok(t, password, "check", "-store", "mail", "-account", "demo", "-json")), &res))
 	assert.True(t, res.OK)
 	assert.Equal(t, 1, res.Store.Accounts)
-	assert.Equal(t, 3, res.Account.Messages)
+	assert.Equal(t, 3, *res.Account.Messages)
 	assert.NotNil(t, res.Problems)
 
 	require.NoError(t, os.WriteFile("paper", []byte(ok(t, password, "account", "recovery", "demo", "-store", "mail")), 0o600))
 	assert.Contains(t, ok(t, "", "check", "-store", "mail", "-account", "demo", "-recovery-file", "paper"), "account: 3 messages")
 	assert.Equal(t, exitFailed, invoke(t, "wrong\n", "check", "-store", "mail", "-account", "demo").code)
+	r := invoke(t, "", "check", "-store", "mail", "-account", "demo", "-recovery-file", "gone")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.err, "recovery file: open gone")
+	assert.Empty(t, r.out)
 }
 
 func TestCheckNamesDamage(t *testing.T) {
@@ -78,6 +82,36 @@ func TestCheckNamesDamage(t *testing.T) {
 	assert.False(t, res.OK)
 	require.Len(t, res.Problems, 1)
 	assert.Contains(t, res.Problems[0].Object, filepath.Base(body))
+}
+
+// An account that does not open keeps nothing else from being checked, and is
+// whole again when the damaged object is taken from a backup.
+func TestCheckOfAnAccountThatDoesNotOpen(t *testing.T) {
+	password := demoStore(t)
+	entries, err := filepath.Glob("mail/acct/*/log/*")
+	require.NoError(t, err)
+	require.Greater(t, len(entries), 2)
+	entry := entries[1]
+	backup, err := os.ReadFile(entry)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(entry))
+	require.NoError(t, os.WriteFile(entry, backup[:60], 0o400))
+
+	r := invoke(t, password, "check", "-store", "mail", "-account", "demo")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.out, "account demo: cannot be opened, and its mails were not checked: ")
+	assert.Contains(t, r.out, strings.TrimPrefix(entries[2], "mail/"), "which names the entry before by its hash")
+	assert.Contains(t, r.out, "store: 1 accounts")
+	assert.NotContains(t, r.out, "no damage found")
+	r = invoke(t, password, "check", "-store", "mail", "-account", "demo", "-json")
+	var res result
+	require.NoError(t, json.Unmarshal([]byte(r.out), &res))
+	assert.False(t, res.OK)
+	assert.Nil(t, res.Account)
+
+	require.NoError(t, os.Remove(entry))
+	require.NoError(t, os.WriteFile(entry, backup, 0o400))
+	assert.Contains(t, ok(t, password, "check", "-store", "mail", "-account", "demo"), "account: 3 messages")
 }
 
 // The demo started again prints the same password and adds nothing; an account of
