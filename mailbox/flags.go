@@ -37,6 +37,13 @@ const (
 
 var systemFlags = [...]string{FlagSeen, FlagAnswered, FlagFlagged, FlagDeleted, FlagDraft}
 
+// CheckFlag returns nil if a message can have a flag, else [ErrBadFlag]: the system
+// flags above, and keywords that are atoms of up to [MaxFlagLength] bytes.
+func CheckFlag(f string) error {
+	_, err := checkFlag(f)
+	return err
+}
+
 // checkFlag returns the flag as it is stored: a system flag in its usual
 // capitals, a keyword as it came.
 func checkFlag(f string) (string, error) {

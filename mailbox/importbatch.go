@@ -65,17 +65,17 @@ func (b *importBatch) stage(ctx context.Context, it *importItem) {
 	if date.IsZero() {
 		date = s.opts.Now()
 	}
+	r, err := m.Open()
+	if err != nil {
+		it.got.Err = err
+		return
+	}
 	flags, err := checkFlags(m.Flags)
 	if err == nil && !goodDate(date.Unix()) {
 		err = fmt.Errorf("date %v is not in the years 1 to 9999", date)
 	}
 	if err != nil {
-		it.got.Err = err
-		return
-	}
-	r, err := m.Open()
-	if err != nil {
-		it.got.Err = err
+		it.got.Err = errors.Join(err, r.Close())
 		return
 	}
 	src := &sourceReader{r: r}

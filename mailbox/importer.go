@@ -27,13 +27,14 @@ type ImportMessage struct {
 	// name, a mailbox, its UIDVALIDITY and the UID, for example. A message of an
 	// origin that is in the account is not added again.
 	Origin string
-	Name   string // for the caller
+	Name   string // for the caller, as is Weight
+	Weight int64
 	Flags  []string
 	Date   time.Time // INTERNALDATE; the zero time is now
 	UID    UID       // kept if it can be; 0: the next one
 
-	// Open returns the message's bytes. It is called in another goroutine, and
-	// not at all for a message that is in the account.
+	// Open returns the message's bytes. It is called once, in another goroutine, and
+	// what it returns is closed; for a message that is in the account it is not.
 	Open func() (io.ReadCloser, error)
 }
 
@@ -51,7 +52,7 @@ type ImportOptions struct {
 	// none. If the mailbox here never held a message it takes the value over, and
 	// the messages their UIDs, so that clients need not download them again.
 	UIDValidity uint32
-	UIDNext     UID // at the source; no UID below is given to another message
+	UIDNext     UID // at the source; once all are imported no UID below is given to another message
 
 	// Done is told of each message, in their order: when it is durable, when it
 	// was there already, or when it could not be read or taken. An error that it
@@ -96,8 +97,10 @@ func (im *Importer) Has(text string) bool { return im.have.has(newOrigin(im.key,
 // Import adds messages to a mailbox, which it makes if it is missing. Their order
 // is that of their UIDs. What it says is added is durable; it goes on past
 // messages that cannot be read or taken as long as Done wants it, and ends with
-// the first error of the store, after which it can be run again.
-func (im *Importer) Import(ctx context.Context, mailbox string, messages iter.Seq[ImportMessage], o ImportOptions) (ImportResult, error) {
+// the first error of the store, or that messages yields because there are more that
+// cannot be had. After an error it can be run again, and goes on; no other
+// message should come into the mailbox meanwhile, it would take a UID.
+func (im *Importer) Import(ctx context.Context, mailbox string, messages iter.Seq2[ImportMessage, error], o ImportOptions) (ImportResult, error) {
 	var res ImportResult
 	mailbox, err := CanonicalName(mailbox)
 	if err != nil {
@@ -118,14 +121,17 @@ func (im *Importer) Import(ctx context.Context, mailbox string, messages iter.Se
 		o.UIDNext = 0
 	}
 	b := &importBatch{account: a, key: im.key, mailbox: mailbox, options: o, res: &res}
-	for m := range messages {
+	for m, broken := range messages {
 		if err = ctx.Err(); err != nil {
 			break
 		}
-		if im.Has(m.Origin) {
+		switch {
+		case broken != nil:
+			return res, errors.Join(broken, b.flush(ctx))
+		case im.Has(m.Origin):
 			res.Present++
 			err = o.Done(m, Imported{Present: true})
-		} else {
+		default:
 			b.start(ctx, m)
 			if b.full() {
 				err = b.flush(ctx)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,11 +38,21 @@ func movings(from, to int) []ImportMessage {
 	return out
 }
 
+func sequence(messages []ImportMessage) iter.Seq2[ImportMessage, error] {
+	return func(yield func(ImportMessage, error) bool) {
+		for _, m := range messages {
+			if !yield(m, nil) {
+				return
+			}
+		}
+	}
+}
+
 func importAll(t testing.TB, a *Account, mailbox string, messages []ImportMessage, o ImportOptions) ImportResult {
 	t.Helper()
 	im, err := a.Importer(context.Background())
 	require.NoError(t, err)
-	res, err := im.Import(context.Background(), mailbox, slices.Values(messages), o)
+	res, err := im.Import(context.Background(), mailbox, sequence(messages), o)
 	require.NoError(t, err)
 	return res
 }
@@ -196,7 +206,7 @@ func importFaulty(t *testing.T, inner blob.Store, recovery string, all []ImportM
 	im, err := a.Importer(ctx)
 	require.NoError(t, err)
 	armed.Store(true)
-	_, err = im.Import(ctx, "in", slices.Values(all), ImportOptions{UIDValidity: 9})
+	_, err = im.Import(ctx, "in", sequence(all), ImportOptions{UIDValidity: 9})
 	armed.Store(false)
 	if !hit.Load() {
 		require.NoError(t, err)
@@ -226,8 +236,18 @@ func TestImportBadMessages(t *testing.T) {
 		bad[6].Flags = append(bad[6].Flags, fmt.Sprint("x", i))
 	}
 	want := []error{nil, fs.ErrPermission, broken, ErrTooLarge, ErrBadFlag, nil, nil}
+	im, err := a.Importer(ctx)
+	require.NoError(t, err)
+	res, err := im.Import(ctx, "lost", func(yield func(ImportMessage, error) bool) {
+		_ = yield(moving(20), nil) && yield(ImportMessage{}, broken)
+	}, ImportOptions{UIDValidity: 9, UIDNext: 1000})
+	require.ErrorIs(t, err, broken)
+	require.Equal(t, ImportResult{Added: 1, KeptUIDs: true}, res, "what came before is kept")
+	st, err := a.Status(ctx, "lost")
+	require.NoError(t, err)
+	require.Equal(t, UID(61), st.UIDNext, "the others may still come")
 	i := 0
-	res := importAll(t, a, Inbox, bad, ImportOptions{UIDValidity: 9, Done: func(m ImportMessage, got Imported) error {
+	res = importAll(t, a, Inbox, bad, ImportOptions{UIDValidity: 9, Done: func(m ImportMessage, got Imported) error {
 		assert.Equal(t, bad[i].Origin, m.Origin)
 		if want[i] != nil || i == 5 {
 			assert.Error(t, got.Err)
@@ -246,17 +266,17 @@ func TestImportBadMessages(t *testing.T) {
 	require.Equal(t, ImportResult{Added: 2, Failed: 5, KeptUIDs: true}, res)
 	require.Equal(t, 7, i)
 
-	im, err := a.Importer(ctx)
+	im, err = a.Importer(ctx)
 	require.NoError(t, err)
 	require.True(t, im.Has(bad[0].Origin))
 	require.False(t, im.Has(bad[1].Origin))
-	_, err = im.Import(ctx, Inbox, slices.Values(bad), ImportOptions{})
+	_, err = im.Import(ctx, Inbox, sequence(bad), ImportOptions{})
 	require.ErrorIs(t, err, fs.ErrPermission)
 	v := selectInbox(t, a)
 	require.Equal(t, 2, v.Len())
 	rep, err := a.Check(ctx, func(p Problem) { assert.True(t, p.Harmless, "%v", p) })
 	require.NoError(t, err)
-	require.Equal(t, 2, rep.Messages)
+	require.Equal(t, 3, rep.Messages)
 }
 
 func cmpErr(want, got error) error {
@@ -295,7 +315,7 @@ func TestImportMemory(t *testing.T) {
 	var peak uint64
 	base := heap()
 	n := 0
-	_, err = im.Import(ctx, Inbox, func(yield func(ImportMessage) bool) {
+	_, err = im.Import(ctx, Inbox, func(yield func(ImportMessage, error) bool) {
 		for i := range 2000 {
 			m := moving(i + 1)
 			size := 1
@@ -309,7 +329,7 @@ func TestImportMemory(t *testing.T) {
 				}
 				return io.NopCloser(io.MultiReader(r...)), nil
 			}
-			if !yield(m) {
+			if !yield(m, nil) {
 				return
 			}
 		}

@@ -15,7 +15,7 @@ type action func(ctx context.Context, p *program, names []string) error
 // command is one of the things that the program can do.
 type command struct {
 	name  string   // one to three words
-	args  []string // the arguments that are no flags; the last may end in "..."
+	args  []string // the arguments that are no flags; the last may end in "...", or be in brackets
 	about string   // one line
 	text  string   // the rest of the help, in paragraphs
 	setup func(*flag.FlagSet) action
@@ -40,6 +40,8 @@ func commands() []command {
 		tokenListCommand(),
 		tokenRevokeCommand(),
 		folderListCommand(),
+		importCommand(),
+		exportCommand(),
 		logShowCommand(),
 		checkCommand(),
 		gcCommand(),
@@ -89,7 +91,7 @@ func longer(args []string) []string {
 func (c *command) count(names []string) error {
 	open := len(c.args) > 0 && strings.HasSuffix(c.args[len(c.args)-1], "...")
 	switch {
-	case len(names) < len(c.args):
+	case len(names) < len(c.args) && !strings.HasPrefix(c.args[len(names)], "["):
 		return usagef("%s is missing", strings.TrimSuffix(c.args[len(names)], "..."))
 	case len(names) > len(c.args) && !open:
 		return usagef("unexpected argument %q", names[len(c.args)])

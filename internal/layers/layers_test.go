@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 
 // only says which packages may import what is outside.
 var only = map[string][]string{
-	"github.com/emersion/go-imap/":        {"imapadapter"},
+	"github.com/emersion/go-imap/":        {"imapadapter", "examples"},
 	"github.com/emersion/go-smtp":         {"lmtpadapter"},
 	"github.com/emersion/go-message":      {"mailbox/message"},
 	"filippo.io/age":                      {"crypto"},

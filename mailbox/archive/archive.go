@@ -36,7 +36,7 @@ type Folder struct {
 	Name        string // levels separated by "/"; what it may contain is not checked
 	UIDValidity uint32 // 0 if the archive has none
 	UIDNext     uint32
-	Subscribed  bool
+	Subscribed  bool  // true if the archive does not say
 	Weight      int64 // sum of the messages' weights
 
 	// Messages yields the messages in the order of their UIDs, every time anew. An

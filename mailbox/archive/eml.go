@@ -47,7 +47,7 @@ func Eml(dir string, o Options) ([]Folder, []error) {
 			errs = append(errs, err)
 			return
 		}
-		f := Folder{Name: "INBOX", Messages: e.messages}
+		f := Folder{Name: "INBOX", Subscribed: true, Messages: e.messages}
 		if rel != "." {
 			levels := strings.Split(filepath.ToSlash(rel), "/")
 			for i := range levels {

@@ -30,7 +30,7 @@ func Maildir(dir string, o Options) ([]Folder, []error) {
 		if err != nil {
 			errs = append(errs, err)
 		}
-		f.Subscribed = subs[name]
+		f.Subscribed = subs == nil || subs[name]
 		folders = append(folders, f)
 	}
 	if !isMaildir(dir) {

@@ -90,7 +90,7 @@ func mboxFolder(file, name string, o Options) (Folder, error) {
 		return Folder{}, fmt.Errorf("%s is not a regular file", file)
 	}
 	m := &mbox{file: file, options: o}
-	out := Folder{Name: name, Weight: info.Size()}
+	out := Folder{Name: name, Weight: info.Size(), Subscribed: true}
 	head := make([]byte, 4<<10)
 	n, err := io.ReadFull(f, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {

@@ -64,7 +64,7 @@ func (w *Writer) Folder(f Folder) (FolderWriter, error) {
 
 // Close ends the archive.
 func (w *Writer) Close() error {
-	if w.format != FormatMaildir || len(w.subs) == 0 {
+	if w.format != FormatMaildir {
 		return nil
 	}
 	var out bytes.Buffer

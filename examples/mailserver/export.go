@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/mailbox/archive"
+)
+
+func exportCommand() command {
+	return command{
+		name: "export", args: []string{"[NAME]"}, about: "move mail out, into files",
+		text: `Writes the mail of the account NAME into files below the folder -out, which must be
+empty or not there.
+
+Formats: maildir (Maildir++ with dovecot-uidlist, dovecot-keywords and
+subscriptions: Dovecot can serve it as it is, and clients need not download again),
+mbox (mboxrd, a file for each folder), eml (a file for each message, and
+index.jsonl with UIDs and flags in each folder). Each is what "import" reads, and all
+that it keeps comes back: folders, UIDs, UIDVALIDITY, flags, keywords, dates, bytes.
+A Maildir has room for 26 keywords a folder; mbox has none for subscriptions, and
+ends every message with a line end.
+
+What cannot be read is named on standard error and counted, the rest is written,
+and the exit status is 1. -on-error stop ends at the first. With -json, lines of JSON
+are printed, as by "import".
+
+With -identity, the account's recovery identity, no password is needed, and NAME may be
+left out: the account is found by its key.
+
+` + passwordHelp,
+		examples: []string{
+			"mailserver export ann -out ./ann -store ./mail",
+			"mailserver export -identity ann.key -format mbox -out ./ann -store ./mail",
+			"mailserver export ann -folder INBOX -format eml -out ./inbox -store ./mail",
+		},
+		setup: func(fs *flag.FlagSet) action {
+			var f exportFlags
+			f.accountFlags.add(fs)
+			fs.StringVar(&f.identity, "identity", "", "a `file` with the account's recovery identity; the same as -recovery-file")
+			fs.StringVar(&f.out, "out", "", "the `folder` to write into; must be given")
+			fs.StringVar(&f.format, "format", archive.FormatMaildir, "maildir, mbox or eml")
+			fs.StringVar(&f.only, "folder", "", "export only this `folder`")
+			fs.StringVar(&f.onError, "on-error", "skip", "skip what cannot be read, or stop")
+			fs.BoolVar(&f.asJSON, "json", false, "print lines of JSON")
+			return func(ctx context.Context, p *program, names []string) error {
+				return f.run(ctx, p, strings.Join(names, ""))
+			}
+		},
+	}
+}
+
+type exportFlags struct {
+	accountFlags
+	identity string
+	out      string
+	format   string
+	only     string
+	onError  string
+	asJSON   bool
+}
+
+func (f *exportFlags) check(name string) error {
+	if f.identity != "" && f.recoveryFile == "" {
+		f.recoveryFile = f.identity
+	}
+	switch {
+	case f.out == "":
+		return usagef("-out is missing")
+	case f.onError != "skip" && f.onError != "stop":
+		return usagef("-on-error is skip or stop")
+	case !slices.Contains([]string{archive.FormatMaildir, archive.FormatMbox, archive.FormatEml}, f.format):
+		return usagef("-format is maildir, mbox or eml")
+	case name == "" && f.recoveryFile == "":
+		return usagef("NAME or -identity is missing")
+	}
+	return nil
+}
+
+func (f *exportFlags) run(ctx context.Context, p *program, name string) error {
+	if err := f.check(name); err != nil {
+		return err
+	}
+	do := func(a *mailbox.Account) error {
+		x := &exporter{flags: f, account: a, report: newReport(p, f.asJSON)}
+		x.report.verb = "exported"
+		return x.report.done(x.run(ctx))
+	}
+	if name != "" {
+		return f.with(ctx, p, name, do)
+	}
+	s, err := f.open(ctx, p, mustExist, nil)
+	if err != nil {
+		return err
+	}
+	id, err := readIdentity(f.recoveryFile)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	defer id.Wipe()
+	a, err := s.OpenIdentity(ctx, id)
+	if errors.Is(err, mailbox.ErrNoAccount) {
+		err = errors.New("the identity is of no account in this store")
+	}
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return errors.Join(do(a), a.Close(), s.Close())
+}
+
+// exporter moves an account into an archive.
+type exporter struct {
+	flags   *exportFlags
+	account *mailbox.Account
+	report  *report
+	writer  *archive.Writer
+}
+
+func (x *exporter) run(ctx context.Context) error {
+	all, err := x.account.Mailboxes(ctx)
+	if err != nil {
+		return err
+	}
+	var boxes []mailbox.MailboxInfo
+	for _, b := range all {
+		if b.Exists && (x.flags.only == "" || x.flags.only == b.Name) {
+			boxes = append(boxes, b)
+			x.report.total += int64(b.Messages)
+		}
+	}
+	if len(boxes) == 0 {
+		return mailbox.ErrNoMailbox
+	}
+	if x.writer, err = archive.NewWriter(x.flags.format, x.flags.out); err != nil {
+		return err
+	}
+	for _, b := range boxes {
+		if err := x.folder(ctx, b); err != nil {
+			return err
+		}
+	}
+	return x.writer.Close()
+}
+
+// folder writes one folder. Messages that cannot be read are named, and counted
+// also where a page that lists many cannot.
+func (x *exporter) folder(ctx context.Context, b mailbox.MailboxInfo) (err error) {
+	x.report.folder(b.Name)
+	w, err := x.writer.Folder(archive.Folder{
+		Name: b.Name, UIDValidity: b.UIDValidity, UIDNext: uint32(b.UIDNext), Subscribed: b.Subscribed,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	v, err := x.account.Select(ctx, b.Name, true)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	told, named := 0, 0 // messages that came, and those that were named as unreadable
+	for m, err := range v.Messages(ctx, mailbox.All()) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			if err = x.problem(b.Name, "", err); err != nil {
+				return err
+			}
+			continue
+		}
+		told++
+		bad, err := x.message(ctx, w, m)
+		if err != nil {
+			return err
+		}
+		x.report.step(1)
+		if bad == nil {
+			x.report.Added++
+			continue
+		}
+		named++
+		if err := x.problem(b.Name, fmt.Sprintf("UID %d", m.UID), bad); err != nil {
+			return err
+		}
+	}
+	x.report.line("folder", map[string]any{"folder": b.Name, "exported": told - named, "failed": v.Len() - told + named})
+	if lost := v.Len() - told; lost > 0 {
+		x.report.Problems += lost - 1 // with the one that is told of here
+		return x.problem(b.Name, "", fmt.Errorf("%d messages are in what could not be read", lost))
+	}
+	return nil
+}
+
+// message writes a message. bad is what is wrong with it, err what is wrong with
+// the files.
+func (x *exporter) message(ctx context.Context, w archive.FolderWriter, m *mailbox.Message) (bad, err error) {
+	r, err := m.Open(ctx, 0, -1)
+	if err != nil {
+		return err, ctx.Err()
+	}
+	defer r.Close()
+	src := &noting{r: r}
+	lost, err := w.Add(archive.Message{UID: uint32(m.UID), Flags: m.Flags(), Date: m.Date}, src)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case src.err != nil:
+		return src.err, nil
+	case err != nil:
+		return nil, err
+	}
+	x.report.FlagsLeft += len(lost)
+	return nil, nil
+}
+
+// problem reports what could not be read, and returns it if that is to end the
+// export.
+func (x *exporter) problem(folder, name string, err error) error {
+	x.report.problem(folder, name, err)
+	if x.flags.onError == "stop" {
+		return err
+	}
+	return nil
+}
