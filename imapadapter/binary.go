@@ -5,8 +5,7 @@ import (
 	"io"
 	"math"
 
-	"github.com/emersion/go-imap/v2"
-
+	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -18,18 +17,19 @@ const smallPart = 64 << 10
 // binaries writes BINARY.SIZE[...] and BINARY[...] of the message at work (RFC
 // 3516, RFC 9051 section 6.4.5).
 func (f *fetch) binaries() error {
-	for _, sec := range f.o.BinarySectionSize {
+	for _, part := range f.o.BinarySizes {
 		if f.meta == nil {
 			continue
 		}
-		n, err := f.decodedSize(sec.Part)
+		n, err := f.decodedSize(part)
 		if err != nil {
 			f.note(err)
 			continue
 		}
-		f.response().WriteBinarySectionSize(sec, uint32(min(n, math.MaxUint32)))
+		f.sink.binarySize(part, n)
 	}
-	for _, sec := range f.o.BinarySection {
+	for i := range f.o.Binaries {
+		sec := &f.o.Binaries[i]
 		if f.meta == nil && len(sec.Part) > 0 {
 			continue
 		}
@@ -48,7 +48,7 @@ func (f *fetch) plain(path []int) (part *message.Part, c content, ok bool) {
 	}
 	part, found := f.meta.Section(path)
 	if !found {
-		return nil, held(nil), true
+		return nil, nothing, true
 	}
 	c = content{span: span{part.BodyOffset, part.BodySize}}
 	switch part.Encoding {
@@ -93,13 +93,11 @@ func (f *fetch) decode(part *message.Part) io.Reader {
 	return part.Decode(&exactly{r: &f.src, left: part.BodySize})
 }
 
-// binary writes one BINARY[...]. The engine does not say which <partial> it
-// answers; a client that asks for two of one part knows their order.
-func (f *fetch) binary(sec *imap.FetchItemBinarySection) error {
-	write := func(n int64) io.WriteCloser { return f.response().WriteBinarySection(sec, n) }
+// binary writes one BINARY[...].
+func (f *fetch) binary(sec *wire.Section) error {
 	part, c, ok := f.plain(sec.Part)
 	if ok {
-		return f.literal(c.clip(sec.Partial), write)
+		return f.literal(c.clip(sec.Partial), sec)
 	}
 	if part.BodySize <= smallPart {
 		if err := f.src.seek(part.BodyOffset, part.BodySize); err != nil {
@@ -111,11 +109,11 @@ func (f *fetch) binary(sec *imap.FetchItemBinarySection) error {
 			f.note(err)
 			return nil
 		}
-		return f.send(held(b.Bytes()).clip(sec.Partial).data, write)
+		return f.send(held(b.Bytes()).clip(sec.Partial).data, sec)
 	}
 	limit := int64(math.MaxInt64)
-	if p := sec.Partial; p != nil && p.Offset <= limit-p.Size {
-		limit = p.Offset + p.Size
+	if p := sec.Partial; p != nil && p.Offset <= limit-p.Count {
+		limit = p.Offset + p.Count
 	}
 	n, err := f.count(part, limit)
 	if err != nil {
@@ -124,7 +122,7 @@ func (f *fetch) binary(sec *imap.FetchItemBinarySection) error {
 	}
 	want := span{0, n}.clip(sec.Partial)
 	if want.n == 0 {
-		return f.send(nil, write)
+		return f.send(nil, sec)
 	}
 	if err := f.src.seek(part.BodyOffset, part.BodySize); err != nil {
 		f.note(err)
@@ -135,7 +133,7 @@ func (f *fetch) binary(sec *imap.FetchItemBinarySection) error {
 		f.note(unexpected(err))
 		return nil
 	}
-	return f.stream(r, want.n, write)
+	return f.stream(r, want.n, sec)
 }
 
 // exactly reads a number of bytes, and fails if there are fewer.

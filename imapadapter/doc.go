@@ -2,6 +2,8 @@
 // the server of github.com/emersion/go-imap/v2, which is called the engine here.
 //
 //	socket -- guard -- engine -- Session -- mailbox.Account, mailbox.View
+//	            |                   |
+//	            +-------------------+  all that the engine cannot say
 //
 // The engine reads and writes IMAP. The guard ([NewListener]) stands in front of
 // it and hands it whole, well framed commands only, so that a mail's own text
@@ -9,10 +11,16 @@
 // connection, it turns commands into calls of package mailbox and keeps what
 // only a session can know, such as what its client has been told.
 //
+// With the guard in front the Session answers nearly all commands itself, inside
+// of the engine's Read and without the engine: native.go has the table, and says
+// how a command is added. The engine keeps the greeting, the logins, CAPABILITY
+// and LOGOUT.
+//
 // [Server] is the three together, and what most programs want. [NewSession] is
-// the Session alone, for a program that has a server of the engine already; it
-// then has no LITERAL+, no bounds on connections, and the engine's own answers
-// to malformed input.
+// the Session alone, for a program that has a server of the engine already. Behind
+// a listener of the program's own it has no LITERAL+, no bounds on connections,
+// the engine's own answers to malformed input, and nothing that the engine cannot
+// say, such as CONDSTORE; behind [NewListener] it has all of it.
 //
 // # What is promised
 //
@@ -26,12 +34,7 @@
 // is cut. Bodies are streamed: memory depends on the size of neither message nor
 // mailbox.
 //
-// # What is not
-//
-// What the engine cannot say, a client cannot have: CONDSTORE, QRESYNC, SORT,
-// THREAD, OBJECTID and others are not offered, and ENVELOPE shows dates and raw
-// 8-bit text in the engine's spelling.
-//
 // docs/imap.md lists what is offered, the limits, and which error becomes which
-// response code. To read the source begin with session.go, then fetch.go.
+// response code. To read the source begin with session.go, then native.go and
+// fetch.go.
 package imapadapter

@@ -2,11 +2,14 @@ package imapadapter
 
 import (
 	"errors"
+	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
@@ -25,65 +28,73 @@ func (s *session) Fetch(w *imapserver.FetchWriter, numSet imap.NumSet, o *imap.F
 	if err != nil {
 		return err
 	}
-	f := &fetch{op: op, w: w, o: o, rev2: s.rev2()}
-	if err := f.check(); err != nil {
-		return err
+	f := &fetch{op: op, o: fetchOf(o), rev2: s.rev2()}
+	f.sink = &engineSink{fetch: f, w: w, o: o}
+	for _, sec := range f.o.Sections {
+		if sec.Kind == "MIME" && len(sec.Part) == 0 { // which the engine's parser takes
+			return bad("BODY[MIME] needs a part number")
+		}
 	}
 	if f.marks() && !s.view.ReadOnly() {
 		f.markSeen(set)
 	}
-	for m, err := range s.view.Messages(op.ctx, set) {
-		if err != nil {
-			return op.fail(err)
-		}
-		if err := f.message(m); err != nil {
-			return err
-		}
-		op.progress()
-	}
-	return op.fail(f.trouble)
+	return f.serve(set)
 }
 
 // fetch is the work on one FETCH.
 type fetch struct {
 	op   *operation
-	w    *imapserver.FetchWriter
-	o    *imap.FetchOptions
+	o    *wire.Fetch
+	sink fetchSink
 	rev2 bool
 
-	seen    uidRun // messages that this command made \Seen
+	seen    uidRun // messages that this command made \Seen and the view does not know
 	trouble error  // the first thing that could not be had
 
 	// Of the message at work:
 	m    *mailbox.Message
-	meta *message.Message                // nil if not needed, or not to be had
-	out  *imapserver.FetchResponseWriter // nil until there is something to say
+	meta *message.Message // nil if not needed, or not to be had
 	src  source
 }
 
-// check refuses what the engine's parser takes although it is not IMAP.
-func (f *fetch) check() error {
-	for _, sec := range f.o.BodySection {
-		if sec.Specifier == imap.PartSpecifierMIME && len(sec.Part) == 0 {
-			return bad("BODY[MIME] needs a part number")
-		}
+// fetchSink is where the responses of a FETCH go, through the engine or without
+// it. A response begins with the first thing that is said of a message: there is
+// none if nothing is.
+type fetchSink interface {
+	// attributes writes what was asked for and is known without looking into the
+	// message; structure what follows from its header and structure.
+	attributes(flags []string)
+	structure()
+	binarySize(part []int, n int64)
+	// literal returns where the n bytes of a section go. n is negative if there
+	// is no such part.
+	literal(sec *wire.Section, n int64) io.WriteCloser
+	// end ends the response, if one was begun.
+	end() error
+}
+
+// serve writes the responses for a set of messages.
+func (f *fetch) serve(set mailbox.Set) error {
+	since := mailbox.ModSeq(0)
+	if f.o.ChangedSince != nil {
+		since = mailbox.ModSeq(*f.o.ChangedSince)
 	}
-	return nil
+	for m, err := range f.op.s.view.MessagesSince(f.op.ctx, set, since) {
+		if err != nil {
+			return f.op.fail(err)
+		}
+		if err := f.message(m); err != nil {
+			return err
+		}
+		f.op.progress()
+	}
+	return f.op.fail(f.trouble)
 }
 
 // marks reports whether the command sets \Seen (RFC 9051 section 6.4.5).
 func (f *fetch) marks() bool {
-	for _, sec := range f.o.BodySection {
-		if !sec.Peek {
-			return true
-		}
-	}
-	for _, sec := range f.o.BinarySection {
-		if !sec.Peek {
-			return true
-		}
-	}
-	return false
+	asks := func(sec wire.Section) bool { return !sec.Peek }
+	return slices.ContainsFunc(f.o.Sections, asks) || slices.ContainsFunc(f.o.Binaries, asks)
 }
 
 // markSeen sets \Seen on all messages of the command that do not have it, in one
@@ -123,35 +134,17 @@ func (f *fetch) note(err error) {
 	}
 }
 
-// response returns the writer of the message at work. The engine's lock is held
-// from here until end.
-func (f *fetch) response() *imapserver.FetchResponseWriter {
-	if f.out == nil {
-		f.out = f.w.CreateMessage(seqNum(f.m.Index))
-	}
-	return f.out
-}
-
-func (f *fetch) end() error {
-	if f.out == nil {
-		return nil
-	}
-	err := f.out.Close()
-	f.out = nil
-	return err
-}
-
 // message writes the response for one message. An error is the connection's.
 func (f *fetch) message(m *mailbox.Message) (err error) {
 	f.m, f.meta = m, nil
 	f.src = source{ctx: f.op.ctx, m: m}
 	defer func() {
 		f.src.close()
-		if e := f.end(); err == nil {
+		if e := f.sink.end(); err == nil {
 			err = e
 		}
 	}()
-	f.attributes()
+	f.sink.attributes(f.flags())
 	if f.needsMeta() {
 		if f.meta, err = m.Meta(f.op.ctx); err != nil {
 			f.note(err)
@@ -159,12 +152,7 @@ func (f *fetch) message(m *mailbox.Message) (err error) {
 		}
 	}
 	if f.meta != nil {
-		if f.o.Envelope {
-			f.response().WriteEnvelope(envelope(f.meta.Header))
-		}
-		if f.o.BodyStructure != nil {
-			f.response().WriteBodyStructure(bodyStructure(f.meta.Root))
-		}
+		f.sink.structure()
 	}
 	if err := f.sections(); err != nil {
 		return err
@@ -172,43 +160,26 @@ func (f *fetch) message(m *mailbox.Message) (err error) {
 	return f.binaries()
 }
 
-// attributes writes what is known without looking into the message.
-func (f *fetch) attributes() {
-	if f.o.UID {
-		f.response().WriteUID(uid(f.m.UID))
+// flags returns the flags of the message at work, if they are asked for.
+func (f *fetch) flags() []string {
+	if !f.o.Flags {
+		return nil
 	}
-	if f.o.Flags {
-		list := messageFlags(f.m, f.rev2)
-		if f.seen.has(f.m.UID) {
-			list = append(list, imap.FlagSeen)
-		}
-		f.response().WriteFlags(list)
+	list := shownFlags(f.m, f.rev2)
+	if f.seen.has(f.m.UID) {
+		list = append(list, mailbox.FlagSeen)
 	}
-	if f.o.InternalDate {
-		f.response().WriteInternalDate(f.m.Date)
-	}
-	if f.o.RFC822Size {
-		f.response().WriteRFC822Size(f.m.Size)
-	}
+	return list
 }
 
 // needsMeta reports whether anything is asked for that the metadata answers:
 // all but the whole message.
 func (f *fetch) needsMeta() bool {
-	if f.o.Envelope || f.o.BodyStructure != nil || len(f.o.BinarySectionSize) > 0 {
+	if f.o.Envelope || f.o.Body || f.o.BodyStructure || len(f.o.BinarySizes) > 0 {
 		return true
 	}
-	for _, sec := range f.o.BodySection {
-		if !wholeMessage(sec) {
-			return true
-		}
-	}
-	for _, sec := range f.o.BinarySection {
-		if len(sec.Part) > 0 {
-			return true
-		}
-	}
-	return false
+	parts := func(sec wire.Section) bool { return !wholeMessage(&sec) }
+	return slices.ContainsFunc(f.o.Sections, parts) || slices.ContainsFunc(f.o.Binaries, parts)
 }
 
 // cut logs that a literal cannot be completed, and returns the error with which

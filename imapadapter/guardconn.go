@@ -31,14 +31,15 @@ type guardConn struct {
 
 	readMu   sync.Mutex // guards what follows
 	frames   frameReader
-	cmd      *command // that the engine reads, or nil
-	out      []byte   // of it, not read yet
-	cuts     []int    // ends of the pieces of the text that out is the rest of
-	given    int      // bytes of that text that were read already
-	left     int64    // bytes of the message that were not read yet
-	verdict  *refusal // to be given when there is no current command
-	err      error    // ends every Read from now on
-	refusals int      // in a row
+	cmd      *command       // that the engine reads, or nil
+	out      []byte         // of it, not read yet
+	cuts     []int          // ends of the pieces of the text that out is the rest of
+	given    int            // bytes of that text that were read already
+	left     int64          // bytes of the message that were not read yet
+	verdict  *refusal       // to be given when there is no current command
+	err      error          // ends every Read from now on
+	refusals int            // in a row
+	message  *messageReader // of native's APPEND
 
 	writeMu  sync.Mutex // guards line and gathered, and is held while anything is written
 	line     []byte     // of the response being edited, not whole yet
@@ -151,9 +152,10 @@ func (c *guardConn) next() {
 	c.refusals = 0
 	if c.native != nil && c.native.takes(cmd.name) {
 		c.setWorking(true)
-		if err := c.native.answer(cmd); err != nil {
+		if err := c.native.answer(cmd); err != nil && c.err == nil {
 			c.err = err
 		}
+		c.dropMessage(cmd)
 		c.setWorking(false)
 		return
 	}

@@ -141,13 +141,19 @@ func (w *responder) Write(p []byte) (int, error) {
 
 // close writes the rest and gives the buffer back.
 func (w *responder) close() error {
+	w.rest()
+	return w.err
+}
+
+// rest writes what was gathered and gives the buffer back, to take another when
+// there is more to say.
+func (w *responder) rest() {
 	w.flush()
-	if cap(w.B) <= 2*maxGathered {
+	if w.box != nil && cap(w.B) <= 2*maxGathered {
 		*w.box = w.B[:0]
 		gatherPool.Put(w.box)
 	}
 	w.B, w.box = nil, nil
-	return w.err
 }
 
 // pass writes bytes of native's.

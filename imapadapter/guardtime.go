@@ -55,6 +55,9 @@ func (c *guardConn) applyReadDeadline() error {
 		return c.raw.SetReadDeadline(longAgo)
 	}
 	d := c.engine
+	if c.native != nil && c.authed {
+		d = time.Time{} // the engine waits for all commands of native's at once
+	}
 	for _, t := range []time.Time{c.phase, c.loginBy} {
 		if !t.IsZero() && (d.IsZero() || t.Before(d)) {
 			d = t

@@ -3,22 +3,23 @@ package imapadapter
 import (
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
 
 	"github.com/letterlock/letterlock/imapadapter/internal/wire"
-	"github.com/letterlock/letterlock/mailbox"
 )
 
 // With the guard in front, the session answers most commands itself: those that
 // the engine cannot express, and those that belong together with them. A command
-// is either wholly the engine's or wholly ours.
+// is either wholly the engine's or wholly ours, and the engine knows neither which
+// mailbox is selected nor what was enabled.
 //
 // To add one: write its syntax in internal/wire, its execution as a method of
 // request, and a line in verbs. The method reads the arguments from r.p up to
 // r.p.End, writes untagged responses to r.w (a line ends with r.w.end), and
-// returns nil for OK, or an error: of r.p for BAD, of no, bad or r.op.fail for what
+// returns nil for OK, or an error: of r.p for BAD, of no, bad or r.fail for what
 // these say. What happened in the mailbox meanwhile is told after it. A capability
 // goes into nativeCaps.
 
@@ -50,23 +51,65 @@ type verb struct {
 
 // verbs are the commands that the session answers without the engine.
 var verbs = map[string]verb{
-	"CHECK":  {whenLoggedIn, (*request).noop, tellAll},
-	"ID":     {whenever, (*request).id, tellAll},
-	"NOOP":   {whenever, (*request).noop, tellAll},
-	"STATUS": {whenLoggedIn, (*request).status, tellAll},
+	"APPEND":      {whenLoggedIn, (*request).append, tellAll},
+	"CHECK":       {whenSelected, (*request).noop, tellAll},
+	"CLOSE":       {whenSelected, (*request).close, tellNothing},
+	"COPY":        {whenSelected, (*request).copy, tellAll},
+	"CREATE":      {whenLoggedIn, (*request).create, tellAll},
+	"DELETE":      {whenLoggedIn, (*request).delete, tellAll},
+	"ENABLE":      {whenLoggedIn, (*request).enable, tellAll},
+	"EXAMINE":     {whenLoggedIn, (*request).open, tellNothing},
+	"EXPUNGE":     {whenSelected, (*request).expunge, tellNothing},
+	"FETCH":       {whenSelected, (*request).fetch, tellHeld},
+	"ID":          {whenever, (*request).id, tellAll},
+	"IDLE":        {whenLoggedIn, (*request).idle, tellNothing},
+	"LIST":        {whenLoggedIn, (*request).list, tellAll},
+	"LSUB":        {whenLoggedIn, (*request).lsub, tellAll},
+	"MOVE":        {whenSelected, (*request).move, tellNothing},
+	"NAMESPACE":   {whenLoggedIn, (*request).namespace, tellAll},
+	"NOOP":        {whenever, (*request).noop, tellAll},
+	"RENAME":      {whenLoggedIn, (*request).rename, tellAll},
+	"SEARCH":      {whenSelected, (*request).search, tellHeld},
+	"SELECT":      {whenLoggedIn, (*request).open, tellNothing},
+	"STATUS":      {whenLoggedIn, (*request).status, tellAll},
+	"STORE":       {whenSelected, (*request).store, tellHeld},
+	"SUBSCRIBE":   {whenLoggedIn, (*request).subscribe, tellAll},
+	"UID COPY":    {whenSelected, (*request).copy, tellAll},
+	"UID EXPUNGE": {whenSelected, (*request).expunge, tellNothing},
+	"UID FETCH":   {whenSelected, (*request).fetch, tellAll},
+	"UID MOVE":    {whenSelected, (*request).move, tellNothing},
+	"UID SEARCH":  {whenSelected, (*request).search, tellAll},
+	"UID STORE":   {whenSelected, (*request).store, tellAll},
+	"UNSELECT":    {whenSelected, (*request).unselect, tellNothing},
+	"UNSUBSCRIBE": {whenLoggedIn, (*request).subscribe, tellAll},
 }
 
 // nativeCaps are the capabilities that these commands bring: before a login, and
 // after it.
 var (
 	nativeCapsBefore = []string{"ID"}
-	nativeCapsAfter  = []string{"ID"}
+	nativeCapsAfter  = []string{
+		"ID",           // RFC 2971
+		"CONDSTORE",    // RFC 7162
+		"QRESYNC",      // RFC 7162
+		"OBJECTID",     // RFC 8474
+		"SAVEDATE",     // RFC 8514
+		"WITHIN",       // RFC 5032
+		"SEARCH=FUZZY", // RFC 6203
+		"PARTIAL",      // RFC 9394
+		"UIDONLY",      // RFC 9586
+		"INPROGRESS",   // RFC 9585
+	}
 )
 
-// enabled is what a client enabled (RFC 5161). It stays until UNAUTHENTICATE.
+// enabled is what a client enabled (RFC 5161), or by a command that says that it
+// knows (RFC 7162 section 3.1). It stays until UNAUTHENTICATE.
 type enabled struct {
-	rev2 bool // IMAP4rev2
-	utf8 bool // UTF8=ACCEPT
+	rev2      bool // IMAP4rev2
+	utf8      bool // UTF8=ACCEPT
+	condstore bool // tell MODSEQ with every FETCH
+	qresync   bool // tell VANISHED in place of EXPUNGE
+	uidonly   bool // no sequence numbers
 }
 
 // request is the work on one command.
@@ -75,11 +118,15 @@ type request struct {
 	tag  string
 	name string // upper case; with the second word for UID commands
 	uid  bool   // it is a UID command
+	cmd  *command
 
 	p *wire.Parser
 	w *responder
 
 	code string // stands in brackets in the tagged OK
+	text string // stands in it, if not "... completed"
+
+	echo *mailboxSet // messages of a STORE whose flags the client is to be told
 }
 
 // guardOf returns the guard of a connection, or nil.
@@ -112,15 +159,19 @@ func (s *session) capabilities(authed bool) []string {
 
 // answer executes a command and writes its answer.
 func (s *session) answer(cmd *command) error {
-	op := s.begin(cmd.name)
-	defer op.end()
-	r := &request{operation: op, tag: cmd.tag, name: cmd.name, w: s.guard.responder()}
-	_, r.uid = strings.CutPrefix(cmd.name, "UID ")
-	r.p = wire.NewParser(cmd.text[len(cmd.tag)+1+len(cmd.name):])
-	r.p.UTF8 = s.utf8()
-	r.w.UTF8 = s.utf8()
+	r := s.request(cmd)
+	defer r.end()
 	r.finish(r.run())
 	return r.w.close()
+}
+
+// request begins the work on a command. Its end must be deferred.
+func (s *session) request(cmd *command) *request {
+	r := &request{operation: s.begin(cmd.name), tag: cmd.tag, name: cmd.name, cmd: cmd, w: s.guard.responder()}
+	r.uid = strings.HasPrefix(cmd.name, "UID ")
+	r.p = wire.NewParser(cmd.text[min(len(cmd.text), len(cmd.tag)+1+len(cmd.name)):])
+	r.p.UTF8, r.w.UTF8 = s.utf8(), s.utf8()
+	return r
 }
 
 // run executes the command, and tells what happened meanwhile.
@@ -128,9 +179,9 @@ func (r *request) run() error {
 	v := verbs[r.name]
 	switch {
 	case v.when >= whenLoggedIn && r.s.account == nil:
-		return bad("This command is only valid after a login")
+		return bad("This command is only valid in the authenticated state")
 	case v.when == whenSelected && r.s.view == nil:
-		return bad("This command is only valid with a mailbox selected")
+		return bad("This command is only valid in the selected state")
 	}
 	if err := v.run(r); err != nil {
 		return err
@@ -153,7 +204,10 @@ func (r *request) finish(err error) {
 		if r.code != "" {
 			w.Text("[", r.code, "] ")
 		}
-		w.Text(r.name, " completed")
+		if r.text == "" {
+			r.text = r.name + " completed"
+		}
+		w.Text(r.text)
 	case errors.As(err, &syntax):
 		w.Text(" BAD [CLIENTBUG] Syntax error: ", syntax.Text)
 	case errors.As(err, &answer):
@@ -169,69 +223,12 @@ func (r *request) finish(err error) {
 }
 
 // utf8 reports whether the client enabled names and strings in UTF-8.
-func (s *session) utf8() bool {
-	return s.rev2() || s.enabled.utf8 || s.conn.EnabledCaps().Has(imap.CapUTF8Accept)
-}
+func (s *session) utf8() bool { return s.enabled.rev2 || s.enabled.utf8 }
 
-// told tells a client that is waited for what happened.
-func (s *session) told() error { return nil }
-
-// news tells what happened in the mailbox. Trouble in finding out is not the
-// command's: the client is told the next time.
-func (r *request) news(hold bool) {
-	s := r.s
-	changes, err := s.view.Sync(r.ctx, hold)
-	if err != nil {
-		s.warn(r.name, err)
-		return
-	}
-	s.deleted = s.deleted || changes.MailboxDeleted
-	r.write(changes)
-}
-
-// write writes changes in the order in which a client can follow (RFC 9051
-// section 7.5.1).
-func (r *request) write(c *mailbox.Changes) {
-	w, rev2 := r.w, r.s.rev2()
-	if c.Flags != nil {
-		w.Text("* FLAGS ")
-		w.List(validFlags(c.Flags))
-		w.end()
-	}
-	for _, e := range c.Expunged {
-		w.Text("* ")
-		w.Num(uint64(e.Index) + 1)
-		w.Text(" EXPUNGE")
-		w.end()
-	}
-	for _, m := range c.Updated {
-		r.writeFlags(m, rev2)
-	}
-	if c.ExistsChanged {
-		w.Text("* ")
-		w.Num(uint64(c.Exists))
-		w.Text(" EXISTS")
-		w.end()
-	}
-	if c.RecentChanged && !rev2 {
-		w.Text("* ")
-		w.Num(uint64(c.Recent))
-		w.Text(" RECENT")
-		w.end()
-	}
-}
-
-// writeFlags writes the FETCH response that tells a message's flags.
-func (r *request) writeFlags(m *mailbox.Message, rev2 bool) {
-	w := r.w
-	w.Text("* ")
-	w.Num(uint64(m.Index) + 1)
-	w.Text(" FETCH (UID ")
-	w.Num(uint64(m.UID))
-	w.Text(" FLAGS ")
-	w.List(shownFlags(m, rev2))
-	w.Text(")")
-	w.end()
+// ok writes an untagged OK with a response code.
+func (r *request) ok(code, text string) {
+	r.w.Text("* OK [", code, "] ", text)
+	r.w.end()
 }
 
 // noop handles NOOP and CHECK.
@@ -248,3 +245,48 @@ func (r *request) id() error {
 	r.w.end()
 	return nil
 }
+
+// enable handles ENABLE (RFC 5161): the answer echoes what is enabled now and was
+// not before.
+func (r *request) enable() error {
+	names := r.p.Enable()
+	if err := r.p.End(); err != nil {
+		return err
+	}
+	e := &r.s.enabled
+	before := e.condstore
+	var done []string
+	set := func(name string, flags ...*bool) {
+		if !*flags[0] {
+			done = append(done, name)
+		}
+		for _, f := range flags {
+			*f = true
+		}
+	}
+	for _, name := range names {
+		switch name {
+		case "IMAP4REV2":
+			set("IMAP4rev2", &e.rev2)
+		case "UTF8=ACCEPT":
+			set(name, &e.utf8)
+		case "CONDSTORE":
+			set(name, &e.condstore)
+		case "QRESYNC":
+			set(name, &e.qresync, &e.condstore)
+		case "UIDONLY":
+			set(name, &e.uidonly)
+		}
+	}
+	r.w.Text("* ENABLED")
+	for _, name := range done {
+		r.w.Text(" ", name)
+	}
+	r.w.end()
+	if r.s.view != nil && e.condstore && !before {
+		r.ok("HIGHESTMODSEQ "+num(r.s.view.HighestModSeq()), "Highest mod-sequence")
+	}
+	return nil
+}
+
+func num[T ~uint32 | ~uint64 | ~int](n T) string { return strconv.FormatUint(uint64(n), 10) }

@@ -1,6 +1,7 @@
 package imapadapter
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/letterlock/letterlock/mailbox"
@@ -30,6 +31,9 @@ func (r *request) status() error {
 // writeStatus writes a STATUS response.
 func (r *request) writeStatus(name string, st *mailbox.Status, items []string) {
 	w := r.w
+	if slices.Contains(items, "HIGHESTMODSEQ") {
+		r.condstore()
+	}
 	w.Text("* STATUS ")
 	w.Mailbox(name)
 	w.Text(" (")

@@ -14,6 +14,9 @@ import (
 // the next time. Only an error of the connection is returned, which the engine
 // then closes.
 func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
+	if s.guard != nil {
+		return nil // the next command of ours tells it, in our words
+	}
 	op := s.begin("poll")
 	defer op.end()
 	if s.view == nil {

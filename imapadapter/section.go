@@ -4,8 +4,7 @@ import (
 	"context"
 	"io"
 
-	"github.com/emersion/go-imap/v2"
-
+	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
@@ -15,12 +14,12 @@ type span struct{ off, n int64 }
 
 // clip returns the part of a span that <partial> asks for, as far as it is there
 // (RFC 9051 section 6.4.5).
-func (s span) clip(p *imap.SectionPartial) span {
+func (s span) clip(p *wire.Partial) span {
 	if p == nil {
 		return s
 	}
 	skip := min(p.Offset, s.n)
-	return span{s.off + skip, min(p.Size, s.n-skip)}
+	return span{s.off + skip, min(p.Count, s.n-skip)}
 }
 
 // content is what a section holds: bytes at hand, or else a span.
@@ -28,9 +27,13 @@ type content struct {
 	data []byte
 	span span
 	held bool // data counts, also if it is empty
+	none bool // there is no such part
 }
 
 func held(b []byte) content { return content{data: b, held: true} }
+
+// nothing is what a part holds that is not there.
+var nothing = content{held: true, none: true}
 
 func (c content) size() int64 {
 	if c.held {
@@ -39,7 +42,7 @@ func (c content) size() int64 {
 	return c.span.n
 }
 
-func (c content) clip(p *imap.SectionPartial) content {
+func (c content) clip(p *wire.Partial) content {
 	if !c.held {
 		c.span = c.span.clip(p)
 		return c
@@ -50,33 +53,32 @@ func (c content) clip(p *imap.SectionPartial) content {
 }
 
 // locate returns the span of a section, and its bytes if they are among the
-// metadata. A part that is not there is empty: the engine cannot write NIL.
-// Sections that name header fields are located as the header that they are
+// metadata. Sections that name header fields are located as the header that they are
 // selected from.
-func locate(meta *message.Message, size int64, sec *imap.FetchItemBodySection) content {
+func locate(meta *message.Message, size int64, sec *wire.Section) content {
 	if wholeMessage(sec) {
 		return content{span: span{0, size}}
 	}
 	part, ok := meta.Section(sec.Part)
 	if !ok {
-		return held(nil)
+		return nothing
 	}
-	switch sec.Specifier {
-	case imap.PartSpecifierNone:
+	switch sec.Kind {
+	case "":
 		return content{span: span{part.BodyOffset, part.BodySize}}
-	case imap.PartSpecifierMIME:
+	case "MIME":
 		return content{span: span{part.HeaderOffset, part.HeaderSize}}
 	}
 	header, cut := meta.Header, meta.HeaderCut
 	if len(sec.Part) > 0 {
 		// HEADER and TEXT of a part are those of the message that it encloses.
 		if !part.IsMessage() {
-			return held(nil)
+			return nothing
 		}
 		part = part.Children[0]
 		header, cut = part.Header, part.HeaderCut
 	}
-	if sec.Specifier == imap.PartSpecifierText {
+	if sec.Kind == "TEXT" {
 		return content{span: span{part.BodyOffset, part.BodySize}}
 	}
 	c := content{span: span{part.HeaderOffset, part.HeaderSize}}
@@ -88,8 +90,9 @@ func locate(meta *message.Message, size int64, sec *imap.FetchItemBodySection) c
 
 // sections writes BODY[...] of the message at work.
 func (f *fetch) sections() error {
-	contents := make([]content, len(f.o.BodySection))
-	for i, sec := range f.o.BodySection {
+	contents := make([]content, len(f.o.Sections))
+	for i := range f.o.Sections {
+		sec := &f.o.Sections[i]
 		if f.meta == nil && !wholeMessage(sec) {
 			continue
 		}
@@ -104,38 +107,34 @@ func (f *fetch) sections() error {
 		}
 		contents[i] = c
 	}
-	for i, sec := range f.o.BodySection {
+	for i := range f.o.Sections {
+		sec := &f.o.Sections[i]
 		if f.meta == nil && !wholeMessage(sec) {
 			continue
 		}
 		c := contents[i]
-		if selective(sec) {
+		if selective(sec) && !c.none {
 			var err error
 			if c, err = f.selectFields(c, sec); err != nil {
 				f.note(err)
 				continue
 			}
 		}
-		err := f.literal(c, func(n int64) io.WriteCloser { return f.response().WriteBodySection(sec, n) })
-		if err != nil {
+		if err := f.literal(c, sec); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// wholeMessage reports whether a section is BODY[].
-func wholeMessage(sec *imap.FetchItemBodySection) bool {
-	return len(sec.Part) == 0 && sec.Specifier == imap.PartSpecifierNone
-}
+// wholeMessage reports whether a section is BODY[] or BINARY[].
+func wholeMessage(sec *wire.Section) bool { return len(sec.Part) == 0 && sec.Kind == "" }
 
 // selective reports whether a section is HEADER.FIELDS or HEADER.FIELDS.NOT.
-func selective(sec *imap.FetchItemBodySection) bool {
-	return len(sec.HeaderFields)+len(sec.HeaderFieldsNot) > 0
-}
+func selective(sec *wire.Section) bool { return len(sec.Fields) > 0 }
 
 // selectFields returns HEADER.FIELDS or HEADER.FIELDS.NOT.
-func (f *fetch) selectFields(c content, sec *imap.FetchItemBodySection) (content, error) {
+func (f *fetch) selectFields(c content, sec *wire.Section) (content, error) {
 	if !c.held {
 		c.data = make([]byte, c.span.n)
 		if err := f.src.seek(c.span.off, c.span.n); err != nil {
@@ -145,11 +144,8 @@ func (f *fetch) selectFields(c content, sec *imap.FetchItemBodySection) (content
 			return c, err
 		}
 	}
-	names, not := sec.HeaderFields, false
-	if len(names) == 0 {
-		names, not = sec.HeaderFieldsNot, true
-	}
-	return held(message.ParseHeader(c.data).Select(names, not)).clip(sec.Partial), nil
+	not := sec.Kind == "HEADER.FIELDS.NOT"
+	return held(message.ParseHeader(c.data).Select(sec.Fields, not)).clip(sec.Partial), nil
 }
 
 // source reads spans of one message, those that follow each other closely by one

@@ -54,6 +54,7 @@ type session struct {
 	saved    []mailbox.Range // UIDs of the last SEARCH RETURN (SAVE): RFC 5182
 	failures int             // logins that failed
 	enabled  enabled         // what the client enabled, if there is a guard
+	idling   bool            // the client is in an IDLE of ours
 }
 
 var (

@@ -78,7 +78,7 @@ func TestBytesComeBack(t *testing.T) {
 		require.Equal(t, want, append(header, text...), "message %d", i+1)
 		require.Equal(t, want, p.bytes(i+1, "BINARY.PEEK[]"))
 		for range 10 {
-			off, n := rand.IntN(len(want)+2), rand.IntN(len(want)+2)
+			off, n := rand.IntN(len(want)+2), 1+rand.IntN(len(want)+1)
 			from := min(off, len(want))
 			part := want[from:min(from+n, len(want))]
 			require.Equal(t, string(part), string(p.bytes(i+1, fmt.Sprintf("BODY.PEEK[]<%d.%d>", off, n))), "message %d <%d.%d>", i+1, off, n)

@@ -77,7 +77,7 @@ func TestUnreadableBody(t *testing.T) {
 	assert.Len(t, p.ok("FETCH 1:2 FULL"), 2)
 
 	// \Seen is set all the same: it was asked for, and comes first.
-	assert.Equal(t, []string{`* 2 FETCH (FLAGS (\Recent \Seen))`}, p.no("FETCH 2 (BODY[TEXT] FLAGS)", "CORRUPTION"))
+	assert.Equal(t, []string{`* 2 FETCH (FLAGS (\Seen \Recent))`}, p.no("FETCH 2 (BODY[TEXT] FLAGS)", "CORRUPTION"))
 	blobs.at.Store(0)
 	assert.Equal(t, long(300<<10), string(p.bytes(2, "BODY.PEEK[]")))
 

@@ -27,7 +27,17 @@ import (
 // A session that is logged in again after its connection ended gets a new one. At
 // the end of a script all lines that came must have been expected.
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/scripts/*.txt")
+	runScripts(t, "testdata/scripts/*.txt", (*world).dial)
+}
+
+// TestEngineScripts runs the conversations in testdata/engine with the Session
+// alone, in a server of the engine without the guard.
+func TestEngineScripts(t *testing.T) {
+	runScripts(t, "testdata/engine/*.txt", (*world).bare)
+}
+
+func runScripts(t *testing.T, pattern string, dial func(*world) *peer) {
+	files, err := filepath.Glob(pattern)
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
@@ -35,7 +45,7 @@ func TestScripts(t *testing.T) {
 			t.Parallel()
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			s := &script{w: newWorld(t, nil), peers: map[string]*peer{}}
+			s := &script{w: newWorld(t, nil), dial: dial, peers: map[string]*peer{}}
 			for i, line := range strings.Split(string(text), "\n") {
 				s.at = fmt.Sprintf("%s:%d", file, i+1)
 				s.run(strings.TrimSuffix(line, "\r"))
@@ -50,6 +60,7 @@ func TestScripts(t *testing.T) {
 
 type script struct {
 	w        *world
+	dial     func(*world) *peer
 	peers    map[string]*peer
 	at       string
 	expected int
@@ -91,9 +102,9 @@ func (s *script) command(args []string) {
 	}
 	switch args[0] {
 	case "open":
-		s.peers[n] = s.w.dial()
+		s.peers[n] = s.dial(s.w)
 	case "login":
-		s.peers[n] = s.w.enter("")
+		s.peers[n] = s.dial(s.w).login()
 	case "mail":
 		mail, err := os.ReadFile(filepath.Join("testdata/mail", args[2]))
 		require.NoError(t, err, s.at)

@@ -239,7 +239,7 @@ func (w *world) atWork(n int) {
 	w.t.Helper()
 	require.Eventually(w.t, func() bool {
 		buf := make([]byte, 1<<20)
-		return strings.Count(string(buf[:runtime.Stack(buf, true)]), "(*session).Append(") >= n
+		return strings.Count(string(buf[:runtime.Stack(buf, true)]), "(*request).append(") >= n
 	}, 10*time.Second, time.Millisecond)
 }
 

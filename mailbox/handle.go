@@ -85,6 +85,7 @@ type Watch struct {
 	C <-chan struct{}
 
 	c       chan struct{}
+	f       func()
 	account *account
 	once    sync.Once
 }
@@ -93,7 +94,17 @@ type Watch struct {
 // [Options.PollInterval]. Close the Watch when done.
 func (h *Account) Watch() *Watch {
 	c := make(chan struct{}, 1)
-	w := &Watch{C: c, c: c, account: h.account}
+	return h.watch(&Watch{C: c, c: c, account: h.account})
+}
+
+// WatchFunc is Watch with a function that is called in place of a signal, so that
+// many who wait need no goroutine each. It must return at once and call nothing of
+// this package; calls do not overlap.
+func (h *Account) WatchFunc(f func()) *Watch {
+	return h.watch(&Watch{f: f, account: h.account})
+}
+
+func (h *Account) watch(w *Watch) *Watch {
 	h.account.mu.Lock()
 	defer h.account.mu.Unlock()
 	h.account.watches[w] = struct{}{}
@@ -104,6 +115,10 @@ func (h *Account) Watch() *Watch {
 }
 
 func (w *Watch) signal() {
+	if w.f != nil {
+		w.f()
+		return
+	}
 	select {
 	case w.c <- struct{}{}:
 	default:

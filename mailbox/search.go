@@ -27,6 +27,12 @@ type Found struct {
 // the session is told. A message that cannot be read ends the search with an
 // error.
 func (v *View) Search(ctx context.Context, q *Query) iter.Seq2[Found, error] {
+	return v.SearchWith(ctx, q, func(int) {})
+}
+
+// SearchWith is Search that calls looked with the Index of each message that it
+// looked at, so that a long search can be told from one that hangs.
+func (v *View) SearchWith(ctx context.Context, q *Query, looked func(index int)) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
 		a, err := v.use()
 		if err != nil {
@@ -34,7 +40,7 @@ func (v *View) Search(ctx context.Context, q *Query) iter.Seq2[Found, error] {
 			return
 		}
 		defer a.leave()
-		for c, err := range v.find(ctx, a, q) {
+		for c, err := range v.find(ctx, a, q, looked) {
 			if err != nil {
 				yield(Found{}, err)
 				return
@@ -46,8 +52,9 @@ func (v *View) Search(ctx context.Context, q *Query) iter.Seq2[Found, error] {
 	}
 }
 
-// find yields the messages of the view that match, in ascending order.
-func (v *View) find(ctx context.Context, a *account, q *Query) iter.Seq2[*candidate, error] {
+// find yields the messages of the view that match, in ascending order, and calls
+// looked as SearchWith does.
+func (v *View) find(ctx context.Context, a *account, q *Query, looked func(index int)) iter.Seq2[*candidate, error] {
 	return func(yield func(*candidate, error) bool) {
 		p, err := v.plan(ctx, a, q)
 		if err != nil {
@@ -68,6 +75,7 @@ func (v *View) find(ctx context.Context, a *account, q *Query) iter.Seq2[*candid
 				yield(nil, err)
 				return
 			}
+			looked(hit.index)
 			if ok && !yield(c, nil) {
 				return
 			}

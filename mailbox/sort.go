@@ -56,7 +56,7 @@ func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error)
 		values []sortValue
 	}
 	var all []entry
-	for c, err := range v.find(ctx, a, q) {
+	for c, err := range v.find(ctx, a, q, func(int) {}) {
 		if err != nil {
 			return nil, err
 		}

@@ -24,7 +24,7 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 		next = was.box.emptied()
 		c.MailboxDeleted = true
 	}
-	n, changed, err := v.follow(ctx, a, &was, next)
+	n, changed, hushed, err := v.follow(ctx, a, &was, next)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +39,12 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 			return nil, err
 		}
 		c.Updated = append(c.Updated, n.message(v.handle, hit, near))
+	}
+	for hit, err := range walk(ctx, a, n.box, n.ghosts, hushed, near) {
+		if err != nil {
+			return nil, err
+		}
+		c.Hushed = append(c.Hushed, n.message(v.handle, hit, near))
 	}
 	if len(next.keywords) != len(was.box.keywords) {
 		c.Flags = next.Flags()
@@ -56,16 +62,19 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 }
 
 // follow returns the picture of next, with what was expunged since as ghosts, and
-// the UIDs whose flags changed in a way that the session does not know.
-func (v *View) follow(ctx context.Context, a *account, was *told, next *Mailbox) (n *told, changed uidSet, err error) {
+// the UIDs whose flags changed in a way that the session does not know, and those
+// of which it knows.
+func (v *View) follow(ctx context.Context, a *account, was *told, next *Mailbox) (n *told, changed, hushed uidSet, err error) {
 	expect := v.expectation(next)
 	gone, err := diff(ctx, a, was.box, next, func(u UID, old, now flagBits) {
 		if flags, silent := expect(u, old); !silent || flags != now {
 			changed.add(u)
+		} else {
+			hushed.add(u)
 		}
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	n = &told{box: next, ghosts: was.ghosts, recents: was.recents}
 	if len(gone) > 0 {
@@ -75,7 +84,7 @@ func (v *View) follow(ctx context.Context, a *account, was *told, next *Mailbox)
 	n.recent = v.claim(next, was.box.uidNext)
 	more, err := n.countRecent(ctx, a, was.box.uidNext)
 	n.recents += more
-	return n, changed, err
+	return n, changed, hushed, err
 }
 
 // silentChange is a change of flags that the session made and does not want to be

@@ -59,7 +59,7 @@ func (v *View) Thread(ctx context.Context, how ThreadAlgorithm, q *Query) ([]*Th
 	defer a.leave()
 	var all []*letter
 	t := newThreader()
-	for c, err := range v.find(ctx, a, q) {
+	for c, err := range v.find(ctx, a, q, func(int) {}) {
 		if err != nil {
 			return nil, err
 		}

@@ -63,6 +63,47 @@ func (s uidSet) touches(first, last UID) bool {
 	return i < len(s) && s[i].first <= last
 }
 
+// intersect returns the UIDs that are in both sets.
+func (s uidSet) intersect(other uidSet) uidSet {
+	var out uidSet
+	for i, j := 0, 0; i < len(s) && j < len(other); {
+		first, last := max(s[i].first, other[j].first), min(s[i].last, other[j].last)
+		if first <= last {
+			out = append(out, uidRun{first, last})
+		}
+		if s[i].last < other[j].last {
+			i++
+		} else {
+			j++
+		}
+	}
+	return out
+}
+
+// without returns the UIDs that are not in the other set.
+func (s uidSet) without(other uidSet) uidSet {
+	var out uidSet
+	for _, r := range s {
+		for _, o := range other[other.from(r.first):] {
+			if o.first > r.last {
+				break
+			}
+			if o.first > r.first {
+				out = append(out, uidRun{r.first, o.first - 1})
+			}
+			if r.first = o.last + 1; o.last >= r.last {
+				break
+			}
+		}
+		// After a run that reached to the end, or to the last number there is,
+		// nothing is left.
+		if r.first != 0 && r.first <= r.last {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // count returns how many UIDs are in the set.
 func (s uidSet) count() int64 {
 	var n int64

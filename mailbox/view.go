@@ -57,6 +57,7 @@ type Changes struct {
 	Flags          []string   // all flags defined, if there are more than before; else nil
 	Expunged       []Expunged // in telling order
 	Updated        []*Message // whose flags changed; Index as it is after Expunged
+	Hushed         []*Message // whose flags only this session changed, silently; their MODSEQ is new
 	Exists         int        // messages in the view
 	ExistsChanged  bool
 	Recent         int // messages that are \Recent for this session
@@ -160,6 +161,12 @@ func (v *View) FirstUnseen(ctx context.Context) (index int, ok bool, err error) 
 // after it gets the others. A Message stays good after the next one is asked for, but
 // costs memory as long as it is kept.
 func (v *View) Messages(ctx context.Context, set Set) iter.Seq2[*Message, error] {
+	return v.MessagesSince(ctx, set, 0)
+}
+
+// MessagesSince is Messages without those whose MODSEQ is not above since (RFC
+// 7162 section 3.1.4.1). It reads only pages that hold one that is.
+func (v *View) MessagesSince(ctx context.Context, set Set, since ModSeq) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		a, err := v.use()
 		if err != nil {
@@ -174,14 +181,15 @@ func (v *View) Messages(ctx context.Context, set Set) iter.Seq2[*Message, error]
 			return
 		}
 		near := &nearby{}
-		for hit, err := range walk(ctx, a, t.box, t.ghosts, uids, near) {
+		changed := func(r *pageRef) bool { return r.maxModSeq > since }
+		for hit, err := range walkPages(ctx, a, t.box, t.ghosts, uids, near, changed) {
 			if err != nil {
 				if !yield(nil, err) {
 					return
 				}
 				continue
 			}
-			if !yield(t.message(v.handle, hit, near), nil) {
+			if hit.page.modseqs[hit.i] > since && !yield(t.message(v.handle, hit, near), nil) {
 				return
 			}
 		}

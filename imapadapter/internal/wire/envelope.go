@@ -1,0 +1,171 @@
+package wire
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/letterlock/letterlock/mailbox/message"
+)
+
+// header appends text of a header as it stands, or NIL if there is none. Where the
+// client was promised UTF-8, octets that are none are read as Windows-1252.
+func (e *Encoder) header(s string) { e.NString(e.legible(s)) }
+
+func (e *Encoder) legible(s string) string {
+	if e.UTF8 && !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(message.DecodeHeader(s), "\uFFFD")
+	}
+	return s
+}
+
+// Envelope appends ENVELOPE of a header block (RFC 9051 section 7.5.2): the
+// header's own text, also of the date.
+func (e *Encoder) Envelope(header []byte) {
+	env := message.ParseEnvelope(message.ParseHeader(header))
+	e.Text("(")
+	e.header(env.Date)
+	e.Text(" ")
+	e.header(env.Subject)
+	for _, list := range [][]message.Address{env.From, env.Sender, env.ReplyTo, env.To, env.Cc, env.Bcc} {
+		e.Text(" ")
+		e.addresses(list)
+	}
+	e.Text(" ")
+	e.header(env.InReplyTo)
+	e.Text(" ")
+	e.header(env.MessageID)
+	e.Text(")")
+}
+
+func (e *Encoder) addresses(list []message.Address) {
+	if len(list) == 0 {
+		e.Text("NIL")
+		return
+	}
+	e.Text("(")
+	for _, a := range list {
+		e.Text("(")
+		for i, s := range []string{a.Name, a.Route, a.Mailbox, a.Host} {
+			if i > 0 {
+				e.Text(" ")
+			}
+			e.header(s)
+		}
+		e.Text(")")
+	}
+	e.Text(")")
+}
+
+// BodyStructure appends BODY of a part, or with extended BODYSTRUCTURE (RFC 9051
+// section 7.5.2).
+func (e *Encoder) BodyStructure(p *message.Part, extended bool) {
+	e.Text("(")
+	if p.IsMultipart() && len(p.Children) > 0 {
+		for _, c := range p.Children {
+			e.BodyStructure(c, extended)
+		}
+		e.Text(" ")
+		e.value(p.Subtype)
+		if extended {
+			e.Text(" ")
+			e.params(p.Params)
+		}
+	} else {
+		e.leaf(p, extended)
+	}
+	if extended {
+		e.Text(" ")
+		e.disposition(p)
+		e.Text(" ")
+		e.language(p.Language)
+		e.Text(" ")
+		e.header(p.Location)
+	}
+	e.Text(")")
+}
+
+// leaf appends what is no multipart, up to its MD5.
+func (e *Encoder) leaf(p *message.Part, extended bool) {
+	typ, subtype := p.Type, p.Subtype
+	encloses := p.IsMessage() && len(p.Children) == 1
+	switch {
+	case p.IsMultipart(): // without parts
+		typ, subtype = "text", "plain"
+	case p.IsMessage() && !encloses:
+		typ, subtype = "application", "octet-stream"
+	}
+	e.value(typ)
+	e.Text(" ")
+	e.value(subtype)
+	e.Text(" ")
+	e.params(p.Params)
+	e.Text(" ")
+	e.header(p.ID)
+	e.Text(" ")
+	e.header(p.Description)
+	e.Text(" ")
+	e.value(p.Encoding)
+	e.Text(" ")
+	e.Num(uint64(min(p.BodySize, 1<<32-1)))
+	if encloses {
+		e.Text(" ")
+		e.Envelope(p.Children[0].Header)
+		e.Text(" ")
+		e.BodyStructure(p.Children[0], extended)
+	}
+	if encloses || typ == "text" {
+		e.Text(" ")
+		e.Num(uint64(p.Lines))
+	}
+	if extended {
+		e.Text(" ")
+		e.header(p.MD5)
+	}
+}
+
+// value appends a string that is never NIL.
+func (e *Encoder) value(s string) { e.String(e.legible(s)) }
+
+func (e *Encoder) params(list []message.Param) {
+	if len(list) == 0 {
+		e.Text("NIL")
+		return
+	}
+	e.Text("(")
+	for i, p := range list {
+		if i > 0 {
+			e.Text(" ")
+		}
+		e.value(p.Name)
+		e.Text(" ")
+		e.value(p.Value)
+	}
+	e.Text(")")
+}
+
+func (e *Encoder) disposition(p *message.Part) {
+	if p.Disposition == "" {
+		e.Text("NIL")
+		return
+	}
+	e.Text("(")
+	e.value(p.Disposition)
+	e.Text(" ")
+	e.params(p.DispositionParams)
+	e.Text(")")
+}
+
+func (e *Encoder) language(tags []string) {
+	if len(tags) == 0 {
+		e.Text("NIL")
+		return
+	}
+	e.Text("(")
+	for i, t := range tags {
+		if i > 0 {
+			e.Text(" ")
+		}
+		e.value(t)
+	}
+	e.Text(")")
+}
