@@ -75,6 +75,8 @@ The log goes to standard error. It names no account, address, subject or secret.
 func (f *serveFlags) add(fs *flag.FlagSet) {
 	f.storeFlags.add(fs)
 	f.logFlags.add(fs)
+	fs.StringVar(&f.cache, "cache", "", "the `folder` for a cache of what was read of a bucket, which any processes may share;\nwhat is in it is encrypted, and may be deleted at any time")
+	fs.Int64Var(&f.cacheSize, "cache-size", 1024, "how large the cache may grow, in `MiB`")
 	f.monitorFlags.add(fs)
 	fs.StringVar(&f.imap, "imap", "127.0.0.1:1143", "the `address` of IMAP")
 	fs.StringVar(&f.lmtp, "lmtp", "127.0.0.1:1124", "the `address` of LMTP")

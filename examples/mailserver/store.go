@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/blob/cacheblob"
 	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/observeblob"
 	"github.com/letterlock/letterlock/blob/s3blob/s3url"
@@ -29,7 +30,9 @@ type storeFlags struct {
 	dir     string
 	nameKey string
 
-	watch observe.Hooks // nobody but in serve
+	watch     observe.Hooks // nobody but in serve
+	cache     string        // folder of a cache; none but in serve
+	cacheSize int64         // MiB
 }
 
 func (f *storeFlags) add(fs *flag.FlagSet) {
@@ -80,15 +83,41 @@ func (f *storeFlags) open(ctx context.Context, p *program, mode openMode, logger
 	key, err := f.key(mode)
 	if err == nil {
 		blobs = observeblob.Wrap(blobs, f.watch)
+		blobs, s.blobs, err = f.cached(blobs, closer)
+	}
+	if err == nil {
 		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{
 			NameKey: key, Logger: logger, Password: p.cost, Observe: f.watch, Quotas: true,
 			NoCollect: mode == mustExist, // a command does what it is asked for; serve also collects
 		})
 	}
-	if err != nil && closer != nil {
-		err = errors.Join(err, closer.Close())
+	if err != nil && s.blobs != nil {
+		err = errors.Join(err, s.blobs.Close())
 	}
 	return s, err
+}
+
+// cached returns blobs with the cache that the flags ask for, and what is to be
+// closed then.
+func (f *storeFlags) cached(blobs blob.Store, under io.Closer) (blob.Store, io.Closer, error) {
+	if f.cache == "" {
+		return blobs, under, nil
+	}
+	c, err := cacheblob.Open(blobs, f.cache, cacheblob.Options{Cacheable: mailbox.Cacheable, Size: f.cacheSize << 20})
+	if err != nil {
+		return nil, under, fmt.Errorf("-cache: %w", err)
+	}
+	return c, closers{c, under}, nil
+}
+
+// closers are closed one after the other.
+type closers []io.Closer
+
+func (c closers) Close() (err error) {
+	for _, c := range c {
+		err = errors.Join(err, c.Close())
+	}
+	return err
 }
 
 // bucket reports whether the store is in a bucket and not in a folder.
@@ -135,6 +164,9 @@ func (f *storeFlags) resolve() error {
 			return usagef("-name-key is missing: there is no place beside a bucket")
 		}
 		return nil
+	}
+	if f.cache != "" {
+		return usagef("-cache is for a store in a bucket")
 	}
 	dir, err := filepath.Abs(f.dir) // also of "." and "mail/"
 	if err != nil {

@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"blob/s3blob/s3url":           {"blob/s3blob"},
 	"blob/s3blob/internal/fakes3": {},
 	"blob/observeblob":            {"blob", "observe"},
+	"blob/cacheblob":              {"blob"},
 	"crypto":                      {},
 	"observe":                     {},
 	"observe/promobserver":        {"crypto", "mailbox", "observe"},
@@ -41,7 +42,7 @@ var allowed = map[string][]string{
 	"imapadapter":                 {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire"},
 	"imapadapter/internal/wire":   {"mailbox/message"},
 	"lmtpadapter":                 {"crypto", "eventlog", "mailbox", "observe"},
-	"examples":                    {"blob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "mailbox/archive", "imapadapter", "lmtpadapter"},
+	"examples":                    {"blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "mailbox/archive", "imapadapter", "lmtpadapter"},
 	"internal":                    {},
 }
 
