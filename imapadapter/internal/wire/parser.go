@@ -313,9 +313,22 @@ func (p *Parser) Flag() string {
 	return p.run("a flag", atomChar)
 }
 
-// Flags takes a list of flags in parentheses.
+// Flags takes a list of flags in parentheses. Spaces around it are taken too: what
+// Dovecot copies to another server by its imapc has one before the first keyword.
 func (p *Parser) Flags() []string {
 	flags := []string{}
-	p.List(true, func() { flags = append(flags, p.Flag()) })
+	p.Expect('(')
+	for !p.Failed() {
+		space := p.Try(' ')
+		for p.Try(' ') {
+		}
+		if p.Try(')') {
+			break
+		}
+		if len(flags) > 0 && !space {
+			p.Fail("expected a space between flags")
+		}
+		flags = append(flags, p.Flag())
+	}
 	return flags
 }

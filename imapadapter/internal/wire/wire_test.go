@@ -109,3 +109,17 @@ func TestEncodedStrings(t *testing.T) {
 	e.String("\xff")
 	assert.Equal(t, "\"é\"{1}\r\n\xff", string(e.B))
 }
+
+func TestFlags(t *testing.T) {
+	for text, want := range map[string][]string{
+		"()": {}, "( )": {}, `(\Seen)`: {`\Seen`}, `(\Seen $x NonJunk)`: {`\Seen`, "$x", "NonJunk"},
+		"( kw0)": {"kw0"}, `(\Seen  kw0 )`: {`\Seen`, "kw0"},
+	} {
+		p := NewParser([]byte(text + "\r\n"))
+		assert.Equal(t, want, p.Flags(), "%q", text)
+		assert.NoError(t, p.End(), "%q", text)
+	}
+	for _, text := range []string{"", "(", "( ", `(\)`, `(\Seen\Flagged)`, "(a(b))", `("a")`, "(a", "a)", "(a\t)"} {
+		assert.NotEmpty(t, parse(text, func(p *Parser) { p.Flags() }), "%q", text)
+	}
+}
