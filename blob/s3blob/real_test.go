@@ -16,8 +16,12 @@ import (
 	"github.com/letterlock/letterlock/blob/s3blob/s3url"
 )
 
-// realURL names the environment variable with the URL of a real bucket.
-const realURL = "LETTERLOCK_S3_URL"
+// The environment variables with the URL of a real bucket, and with that of the same
+// bucket by another endpoint, which may be left out.
+const (
+	realURL  = "LETTERLOCK_S3_URL"
+	otherURL = "LETTERLOCK_S3_URL2"
+)
 
 // TestRealServer runs the conformance suite on a real server, each part of it
 // below a prefix of its own, which it empties.
@@ -27,8 +31,12 @@ func TestRealServer(t *testing.T) {
 		t.Skipf("to run the suite on a real server set %s=s3://bucket/prefix?endpoint=https://... and the credentials "+
 			"as the SDK of AWS finds them (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY); .ci/s3 does so with versitygw", realURL)
 	}
+	other := os.Getenv(otherURL)
+	if other == "" {
+		other = base
+	}
 	blobtest.Run(t, func(t *testing.T) (a, b blob.Store) {
-		return openReal(t, base), openReal(t, base)
+		return openReal(t, base), openReal(t, other)
 	})
 	t.Run("Parts", func(t *testing.T) { realParts(t, base) })
 }
