@@ -175,7 +175,7 @@ func (f *fetch) flags() []string {
 // needsMeta reports whether anything is asked for that the metadata answers:
 // all but the whole message.
 func (f *fetch) needsMeta() bool {
-	if f.o.Envelope || f.o.Body || f.o.BodyStructure || len(f.o.BinarySizes) > 0 {
+	if f.o.Envelope || f.o.Body || f.o.BodyStructure || f.o.Preview || len(f.o.BinarySizes) > 0 {
 		return true
 	}
 	parts := func(sec wire.Section) bool { return !wholeMessage(&sec) }

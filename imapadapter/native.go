@@ -71,15 +71,19 @@ var verbs = map[string]verb{
 	"RENAME":      {whenLoggedIn, (*request).rename, tellAll},
 	"SEARCH":      {whenSelected, (*request).search, tellHeld},
 	"SELECT":      {whenLoggedIn, (*request).open, tellNothing},
+	"SORT":        {whenSelected, (*request).sort, tellHeld},
 	"STATUS":      {whenLoggedIn, (*request).status, tellAll},
 	"STORE":       {whenSelected, (*request).store, tellHeld},
 	"SUBSCRIBE":   {whenLoggedIn, (*request).subscribe, tellAll},
+	"THREAD":      {whenSelected, (*request).thread, tellHeld},
 	"UID COPY":    {whenSelected, (*request).copy, tellAll},
 	"UID EXPUNGE": {whenSelected, (*request).expunge, tellNothing},
 	"UID FETCH":   {whenSelected, (*request).fetch, tellAll},
 	"UID MOVE":    {whenSelected, (*request).move, tellNothing},
 	"UID SEARCH":  {whenSelected, (*request).search, tellAll},
+	"UID SORT":    {whenSelected, (*request).sort, tellAll},
 	"UID STORE":   {whenSelected, (*request).store, tellAll},
+	"UID THREAD":  {whenSelected, (*request).thread, tellAll},
 	"UNSELECT":    {whenSelected, (*request).unselect, tellNothing},
 	"UNSUBSCRIBE": {whenLoggedIn, (*request).subscribe, tellAll},
 }
@@ -99,6 +103,12 @@ var (
 		"PARTIAL",      // RFC 9394
 		"UIDONLY",      // RFC 9586
 		"INPROGRESS",   // RFC 9585
+		"SORT",         // RFC 5256
+		"SORT=DISPLAY", // RFC 5957
+		"ESORT",        // RFC 5267
+		"THREAD=ORDEREDSUBJECT",
+		"THREAD=REFERENCES", // RFC 5256
+		"PREVIEW",           // RFC 8970
 	}
 )
 

@@ -118,6 +118,13 @@ func (k *nativeSink) attributes(flags []string) {
 	if o.EmailID {
 		k.item("EMAILID (", emailID(m.ID), ")")
 	}
+	if o.ThreadID {
+		if id, err := m.ThreadID(k.r.ctx); err != nil {
+			k.note(err)
+		} else {
+			k.item("THREADID (", threadID(id), ")")
+		}
+	}
 	if o.SaveDate {
 		k.item("SAVEDATE ")
 		w.DateTime(m.Saved)
@@ -126,6 +133,27 @@ func (k *nativeSink) attributes(flags []string) {
 
 // emailID returns EMAILID (RFC 8474 section 5.1).
 func emailID(id mailbox.EmailID) string { return "E" + id.String() }
+
+// threadID returns THREADID (RFC 8474 section 5.2).
+func threadID(id mailbox.ThreadID) string { return "T" + id.String() }
+
+// preview writes PREVIEW (RFC 8970). What was stored before previews were is read
+// for it, unless the client is in a hurry.
+func (k *nativeSink) preview() {
+	text, ok := k.meta.Preview, k.meta.HasPreview
+	if !ok && !k.o.PreviewLazy {
+		var err error
+		if text, ok, err = k.m.Preview(k.r.ctx, false); err != nil {
+			k.note(err)
+		}
+	}
+	k.item("PREVIEW ")
+	if ok {
+		k.r.w.String(text)
+	} else {
+		k.r.w.Text("NIL")
+	}
+}
 
 func (k *nativeSink) structure() {
 	w, o := k.r.w, k.o
@@ -140,6 +168,9 @@ func (k *nativeSink) structure() {
 	if o.BodyStructure {
 		k.item("BODYSTRUCTURE ")
 		w.BodyStructure(k.meta.Root, true)
+	}
+	if o.Preview {
+		k.preview()
 	}
 }
 

@@ -28,23 +28,13 @@ func (r *request) search() error {
 
 func (r *request) find(args *wire.Search) error {
 	s := r.s
-	switch {
-	case s.deleted:
-		return errDeleted
-	case args.Charset != "" && s.enabled.utf8:
+	if args.Charset != "" && s.enabled.utf8 {
 		return bad("CHARSET is not used any more") // RFC 6855 section 3
-	case args.Charset != "" && args.Charset != "US-ASCII" && args.Charset != "UTF-8":
-		return no("BADCHARSET (US-ASCII UTF-8)", "Only US-ASCII and UTF-8 are supported SEARCH charsets")
-	case !r.uid && s.enabled.uidonly:
-		return badCode("UIDREQUIRED", "Sequence numbers are not used any more")
 	}
 	b := queryBuilder{r: r}
-	query, err := b.query(args.Key)
+	query, err := r.query(&b, args)
 	if err != nil {
 		return err
-	}
-	if b.modseq {
-		r.condstore()
 	}
 	hits := &hits{byUID: r.uid, modseq: b.modseq}
 	if hits.o = args.Return; hits.o == nil {
@@ -68,6 +58,23 @@ func (r *request) find(args *wire.Search) error {
 		hits.writeESearch(r.w, r.tag)
 	}
 	return nil
+}
+
+// query returns what a client looks for in the selected mailbox.
+func (r *request) query(b *queryBuilder, args *wire.Search) (*mailbox.Query, error) {
+	switch {
+	case r.s.deleted:
+		return nil, errDeleted
+	case args.Charset != "" && args.Charset != "US-ASCII" && args.Charset != "UTF-8":
+		return nil, no("BADCHARSET (US-ASCII UTF-8)", "Only US-ASCII and UTF-8 are supported SEARCH charsets")
+	case !r.uid && r.s.enabled.uidonly:
+		return nil, badCode("UIDREQUIRED", "Sequence numbers are not used any more")
+	}
+	query, err := b.query(args.Key)
+	if b.modseq && err == nil {
+		r.condstore()
+	}
+	return query, err
 }
 
 // gather runs a search, and tells the client that waits for long how far it is.
@@ -152,6 +159,8 @@ func (b *queryBuilder) query(k *wire.SearchKey) (*mailbox.Query, error) {
 		return &mailbox.Query{Op: mailbox.OpFlag, Text: k.Text}, nil
 	case "EMAILID":
 		return &mailbox.Query{Op: mailbox.OpEmailID, Text: strings.TrimPrefix(k.Text, "E")}, nil
+	case "THREADID":
+		return &mailbox.Query{Op: mailbox.OpThreadID, Text: strings.TrimPrefix(k.Text, "T")}, nil
 	case "MODSEQ":
 		b.modseq = true
 		return &mailbox.Query{Op: mailbox.OpModSeq, N: int64(k.N)}, nil

@@ -12,6 +12,9 @@ type Fetch struct {
 	UID, Flags, InternalDate, Size, Envelope bool
 	Body, BodyStructure                      bool // BODY without a section; with extension data
 	ModSeq, EmailID, SaveDate                bool // RFC 7162, RFC 8474, RFC 8514
+	ThreadID                                 bool // RFC 8474
+	Preview                                  bool // RFC 8970
+	PreviewLazy                              bool // PREVIEW (LAZY)
 	Sections                                 []Section
 	Binaries                                 []Section // BINARY (RFC 3516)
 	BinarySizes                              [][]int   // BINARY.SIZE
@@ -150,6 +153,11 @@ func (p *Parser) fetchItem(f *Fetch, alone bool) {
 		f.EmailID = true
 	case "SAVEDATE":
 		f.SaveDate = true
+	case "THREADID":
+		f.ThreadID = true
+	case "PREVIEW":
+		f.Preview = true
+		p.previewModifiers(f)
 	case "RFC822":
 		f.Sections = append(f.Sections, Section{Name: name})
 	case "RFC822.HEADER":
@@ -158,6 +166,16 @@ func (p *Parser) fetchItem(f *Fetch, alone bool) {
 		f.Sections = append(f.Sections, Section{Name: name, Kind: "TEXT"})
 	default:
 		p.Fail("expected an item of FETCH")
+	}
+}
+
+// previewModifiers takes what may follow PREVIEW, and leaves the modifiers of FETCH
+// itself.
+func (p *Parser) previewModifiers(f *Fetch) {
+	const list = " (LAZY)"
+	if rest := p.b[p.i:]; p.err == nil && len(rest) >= len(list) && strings.EqualFold(string(rest[:len(list)]), list) {
+		f.PreviewLazy = true
+		p.i += len(list)
 	}
 }
 

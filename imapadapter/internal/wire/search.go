@@ -25,7 +25,7 @@ type SearchKey struct {
 	Name  string // of RFC 9051 section 6.4.4 in upper case; SEQ for a set of sequence numbers
 	Args  []*SearchKey
 	Set   Set       // of SEQ and UID
-	Text  string    // of those for strings and keywords, HEADER, EMAILID
+	Text  string    // of those for strings and keywords, HEADER, EMAILID, THREADID
 	Field string    // of HEADER
 	Date  time.Time // of those for dates
 	N     uint64    // of LARGER, SMALLER, OLDER, YOUNGER and MODSEQ
@@ -172,7 +172,7 @@ func not(k *SearchKey) *SearchKey { return &SearchKey{Name: "NOT", Args: []*Sear
 // argument takes the argument of a key that has one.
 func (p *keyParser) argument(k *SearchKey) {
 	switch k.Name {
-	case "BCC", "BODY", "CC", "FROM", "SUBJECT", "TEXT", "TO", "EMAILID":
+	case "BCC", "BODY", "CC", "FROM", "SUBJECT", "TEXT", "TO", "EMAILID", "THREADID":
 		p.SP()
 		k.Text = p.AString()
 	case "HEADER":
