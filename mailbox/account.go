@@ -85,10 +85,13 @@ func (a *account) open(ctx context.Context) error {
 	if err := a.committer.Open(ctx); err != nil {
 		return err
 	}
-	s, head := a.committer.State()
-	if s.nextMailbox == 0 {
+	if s, _ := a.committer.State(); s.nextMailbox == 0 {
 		return fmt.Errorf("mailbox: %slog: the first entry is missing: %w", a.prefix, eventlog.ErrCorrupt)
 	}
+	if err := a.renewRestored(ctx); err != nil {
+		return err
+	}
+	_, head := a.committer.State()
 	a.store.saw(a.id, head)
 	a.lastFresh.Store(int64(time.Since(a.made)))
 	a.snapshots.looked.Store(a.store.opts.Now().UnixNano())

@@ -53,6 +53,7 @@ func sampleEvents() map[string]event {
 		"recent":    &seenRecent{Mailbox: 1, UID: 9},
 		"deliver":   &deliver{Folder: "lists", Time: 1_700_000_003, Messages: added[1:]},
 		"import":    &importMessages{Mailbox: 2, Time: 1_700_000_004, UIDs: uidSet{{7, 7}, {9, 9}}, UIDNext: 12, Messages: added},
+		"restored":  &restored{UIDValidity: 1_800_000_000, Mailbox: 70_000},
 		"renew":     &renewMailbox{Mailbox: 1, UIDValidity: 1_600_000_000},
 		"many":      newMany(&seenRecent{Mailbox: 1, UID: 9}, &subscribe{Name: "x"}),
 	}

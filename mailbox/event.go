@@ -43,6 +43,7 @@ const (
 	kindMany      byte = 12
 	kindImport    byte = 13
 	kindRenew     byte = 14
+	kindRestored  byte = 15
 )
 
 // genesis is the first event of every account. It makes INBOX.
@@ -188,6 +189,7 @@ func (*seenRecent) kind() byte      { return kindRecent }
 func (*deliver) kind() byte         { return kindDeliver }
 func (*many) kind() byte            { return kindMany }
 func (*importMessages) kind() byte  { return kindImport }
+func (*restored) kind() byte        { return kindRestored }
 func (*renewMailbox) kind() byte    { return kindRenew }
 
 func (e *genesis) fields() []any         { return []any{&e.UIDValidity, &e.Time} }
@@ -202,6 +204,7 @@ func (e *copyMessages) fields() []any    { return []any{&e.From, &e.To, &e.UIDs,
 func (e *seenRecent) fields() []any      { return []any{&e.Mailbox, &e.UID} }
 func (e *deliver) fields() []any         { return []any{&e.Folder, &e.Time, &e.Messages} }
 func (e *many) fields() []any            { return []any{&e.records} }
+func (e *restored) fields() []any        { return []any{&e.UIDValidity, &e.Mailbox} }
 func (e *renewMailbox) fields() []any    { return []any{&e.Mailbox, &e.UIDValidity} }
 func (e *importMessages) fields() []any {
 	return []any{&e.Mailbox, &e.Time, &e.UIDs, &e.UIDNext, &e.Messages}
@@ -237,6 +240,8 @@ func newEvent(kind byte) event {
 		return new(importMessages)
 	case kindRenew:
 		return new(renewMailbox)
+	case kindRestored:
+		return new(restored)
 	}
 	return nil
 }

@@ -114,6 +114,8 @@ func describe(e event) []string {
 		text = fmt.Sprintf("messages of mailbox %d below UID %d were shown", e.Mailbox, e.UID)
 	case *importMessages:
 		text = fmt.Sprintf("import %d messages to mailbox %d", len(e.Messages), e.Mailbox)
+	case *restored:
+		text = fmt.Sprintf("restored from an older state: UIDVALIDITY %d and on", e.UIDValidity)
 	case *renewMailbox:
 		text = fmt.Sprintf("begin mailbox %d anew with UIDVALIDITY %d", e.Mailbox, e.UIDValidity)
 	case *many:

@@ -159,6 +159,8 @@ func (s *state) applyKind(at ModSeq, e event, get pageSource) (*state, error) {
 		return s.applyRecent(e), nil
 	case *importMessages:
 		return s.applyImport(at, e)
+	case *restored:
+		return s.applyRestored(at, e)
 	case *renewMailbox:
 		return s.applyRenew(at, e)
 	}

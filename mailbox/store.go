@@ -64,6 +64,7 @@ type Store struct {
 	opts     Options
 	logger   *slog.Logger
 	salt     []byte
+	restored bool // from an older state, some time: accounts look whether they were told
 	nameKey  crypto.Key
 	cache    *cache
 	verified *crypto.Verified
@@ -159,6 +160,9 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.salt = salt
+	if s.restored, err = wasRestored(ctx, blobs); err != nil {
+		return nil, err
+	}
 	if s.waker, err = newWaker(ctx, s); err != nil {
 		s.close()
 		return nil, err
@@ -178,6 +182,11 @@ func storeSalt(ctx context.Context, blobs blob.Store) ([]byte, error) {
 			return salt, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("mailbox: open store: %w", err)
+		}
+		if _, err := blobs.Stat(ctx, copyingObject); err == nil {
+			return nil, fmt.Errorf("mailbox: %s: a store is being copied here and is not whole", copyingObject)
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("mailbox: open store: %w", err)
 		}
 		fresh := append([]byte(formatVersion), make([]byte, saltSize)...)

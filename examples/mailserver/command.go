@@ -45,6 +45,8 @@ func commands() []command {
 		logShowCommand(),
 		checkCommand(),
 		gcCommand(),
+		backupCommand(),
+		restoreCommand(),
 		completionCommand(),
 	}
 }

@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"crypto":                      {},
 	"observe":                     {},
 	"observe/promobserver":        {"crypto", "mailbox", "observe"},
+	"backup":                      {"blob"},
 	"eventlog":                    {"blob", "crypto", "observe", "internal/chance"},
 	"internal/chance":             {},
 	"mailbox/message":             {},
@@ -42,7 +43,7 @@ var allowed = map[string][]string{
 	"imapadapter":                 {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire"},
 	"imapadapter/internal/wire":   {"mailbox/message"},
 	"lmtpadapter":                 {"crypto", "eventlog", "mailbox", "observe"},
-	"examples":                    {"blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "mailbox/archive", "imapadapter", "lmtpadapter"},
+	"examples":                    {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "mailbox/archive", "imapadapter", "lmtpadapter"},
 	"internal":                    {},
 }
 

@@ -1,0 +1,131 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// A store that was restored from a backup has lost what came after it, and mail
+// programs have not. They know UIDs, modification sequences and mailbox IDs that the
+// restored log is going to give again, to something else. So each account gets new
+// UIDVALIDITYs, before anybody is told of its state: a mail program then forgets
+// what it knows (RFC 9051 section 2.3.1.1) and reads the mailbox anew.
+//
+// Who restores has no keys. It leaves a mark, and whoever opens the account first
+// with its keys writes the event:
+//
+//	store/restored              accounts of this store may have marks
+//	acct/<id>/restored/<pos>    the log was restored up to this position
+//
+// A mark is done with when INBOX was made after its position, which is what the
+// event does to all mailboxes. So two processes that open the account at once write
+// one event, and one that is killed leaves it to the next.
+const (
+	restoredObject = "store/restored"
+	copyingObject  = "store/copying" // the store is being copied here, and not whole
+	restoredFolder = "restored/"
+
+	// restoredLeap is more mailboxes than anybody makes between two backups.
+	restoredLeap = 1 << 16
+)
+
+// restored says that the account was restored from an older state. Every mailbox
+// is made anew at this position, with its name, ID, messages, UIDs and flags: in
+// order of their names they get UIDVALIDITYs from the one given on. IDs below
+// Mailbox are not given any more.
+type restored struct {
+	UIDValidity uint32
+	Mailbox     MailboxID
+}
+
+func (s *state) applyRestored(at ModSeq, e *restored) (*state, error) {
+	if e.UIDValidity < s.nextValidity || uint64(e.UIDValidity)+uint64(len(s.boxes)) > math.MaxUint32 || e.Mailbox < s.nextMailbox {
+		return nil, errDoesNotFit
+	}
+	c := *s
+	c.boxes = make([]*Mailbox, len(s.boxes))
+	c.nextValidity, c.nextMailbox = e.UIDValidity, e.Mailbox
+	for i, m := range s.boxes {
+		box := *m
+		box.uidValidity, box.created, box.modseq = c.nextValidity, at, at
+		box.vanished, box.forgotten = nil, at
+		c.boxes[i] = &box
+		c.nextValidity++
+	}
+	return &c, nil
+}
+
+// wasRestored reports whether a store has the mark of one that was restored.
+func wasRestored(ctx context.Context, blobs blob.Store) (bool, error) {
+	_, err := blobs.Stat(ctx, restoredObject)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("mailbox: open store: %w", err)
+	}
+	return true, nil
+}
+
+// renewRestored writes the event for the account's newest mark, unless it is there.
+// Nobody has been told of the account's state yet.
+func (a *account) renewRestored(ctx context.Context) error {
+	if !a.store.restored {
+		return nil
+	}
+	mark := ModSeq(0)
+	for info, err := range a.store.blobs.List(ctx, a.prefix+restoredFolder, "") {
+		if err != nil {
+			return fmt.Errorf("mailbox: look for marks of a restore: %w", err)
+		}
+		p, err := strconv.ParseUint(strings.TrimPrefix(info.Name, a.prefix+restoredFolder), 10, 64)
+		if err == nil {
+			mark = max(mark, ModSeq(p))
+		}
+	}
+	if mark == 0 {
+		return nil
+	}
+	_, err := a.committer.Commit(ctx, func(_ context.Context, s *state, _ eventlog.Position) ([]byte, error) {
+		if s.byName(Inbox).created > mark {
+			return nil, nil
+		}
+		e, err := s.restoring(a.store.opts.Now().Unix())
+		if err != nil {
+			return nil, err
+		}
+		return encodeEvent(e), nil
+	})
+	if err != nil {
+		return fmt.Errorf("mailbox: renew a restored account: %w", err)
+	}
+	a.store.wake(a.id)
+	return nil
+}
+
+// restoring decides the event. The values are above all that were given since the
+// backup: UIDVALIDITYs count on from the time at which the account was made, and are
+// given one for each mailbox. The random part is for a backup that is restored
+// twice.
+func (s *state) restoring(now int64) (*restored, error) {
+	validity := uint64(max(s.nextValidity, seconds(now))) + restoredLeap + uint64(rand.IntN(restoredLeap))
+	id := uint64(s.nextMailbox) + restoredLeap
+	if validity+uint64(len(s.boxes)) > math.MaxUint32 {
+		// An import brought a UIDVALIDITY from the end of the numbers. What is left
+		// will do for a few restores.
+		validity = uint64(s.nextValidity) + (math.MaxUint32-uint64(s.nextValidity))/2
+	}
+	if validity+uint64(len(s.boxes)) > math.MaxUint32 || id > math.MaxUint32 {
+		return nil, ErrUIDsUsedUp
+	}
+	return &restored{UIDValidity: uint32(validity), Mailbox: MailboxID(id)}, nil
+}
