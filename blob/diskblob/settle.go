@@ -21,9 +21,10 @@ const (
 	// every 5 s, xfs and btrfs every 30 s.
 	settledAfter = 2 * time.Minute
 
-	// clockGrain is how far the kernel's time stamps lag behind its clock, with
-	// room to spare: a tick of at most 10 ms.
-	clockGrain = 50 * time.Millisecond
+	// clockGrain is how much earlier than the name a file's time stamp may be: a
+	// tick of the kernel's clock, and the time for which the writer was kept from
+	// going on between the two.
+	clockGrain = 2 * time.Second
 
 	maxOwn    = 1024  // names remembered, of the last that this store made durable itself
 	maxSynced = 16384 // folders remembered
@@ -31,15 +32,17 @@ const (
 
 // settled is what a store knows of names that it may read soon.
 type settled struct {
-	mu     sync.Mutex // guards what follows
-	synced map[string]time.Time
+	turn chan struct{} // held by the reader who syncs; the others wait for what it does for them
+
+	mu     sync.Mutex           // guards what follows
+	synced map[string]time.Time // when the last fsync of a folder began
 	own    map[string]struct{}
 	ring   [maxOwn]string // of own, in the order they came
 	next   int
 }
 
 func newSettled() *settled {
-	return &settled{synced: map[string]time.Time{}, own: map[string]struct{}{}}
+	return &settled{turn: make(chan struct{}, 1), synced: map[string]time.Time{}, own: map[string]struct{}{}}
 }
 
 // folder notes that the names that were in dir at a time are durable.
@@ -98,24 +101,38 @@ func (s *settled) has(name string, born time.Time) bool {
 	return drift.Abs() < clockGrain
 }
 
+// since reports whether an fsync of a folder began after a time.
+func (s *settled) since(dir string, t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.synced[dir].After(t)
+}
+
 // settle makes the name of an object durable that was found in the store. Who may
 // not list the folder, or finds it on a file system that does not write, has no
 // means to, and no writer to fear for.
 func (s *Store) settle(ctx context.Context, name string, fi fs.FileInfo) error {
+	seen := time.Now()
 	born, ok := changedAt(fi)
 	if s.noSync || !ok || s.settled.has(name, born) {
 		return nil
 	}
-	if err := s.acquire(ctx); err != nil {
-		return &fs.PathError{Op: "open", Path: name, Err: err}
+	select {
+	case s.settled.turn <- struct{}{}:
+		defer func() { <-s.settled.turn }()
+	case <-ctx.Done():
+		return &fs.PathError{Op: "open", Path: name, Err: ctx.Err()}
 	}
-	defer s.release()
-	if s.settled.has(name, born) { // thanks to another reader
-		return nil
-	}
-	err := s.syncFolder(path.Dir(name))
-	if err != nil && !absent(err) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EROFS) {
-		return failed("open", name, "fsync of the folder", err)
+	dir := path.Dir(name)
+	if !s.settled.since(dir, seen) { // else another reader's did it, or a writer's
+		if err := s.acquire(ctx); err != nil {
+			return &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+		err := s.syncFolder(dir)
+		s.release()
+		if err != nil && !absent(err) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.EROFS) {
+			return failed("open", name, "fsync of the folder", err)
+		}
 	}
 	s.settled.name(name)
 	return nil

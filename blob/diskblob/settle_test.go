@@ -3,6 +3,7 @@
 package diskblob
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -100,9 +102,12 @@ func TestSettled(t *testing.T) {
 	require.False(t, s.has("a/x", now))
 	require.False(t, s.has("a/x", now.Add(time.Hour)), "from the future")
 	s.folder("a", now.Add(-time.Second))
-	require.True(t, s.has("a/x", now.Add(-2*time.Second)), "there when the folder was synced")
-	require.False(t, s.has("a/x", now.Add(-time.Second)), "perhaps not yet")
-	require.False(t, s.has("b/x", now.Add(-2*time.Second)), "in another folder")
+	require.True(t, s.has("a/x", now.Add(-4*time.Second)), "there when the folder was synced")
+	require.False(t, s.has("a/x", now.Add(-2*time.Second)), "perhaps not yet")
+	require.False(t, s.has("b/x", now.Add(-4*time.Second)), "in another folder")
+	require.True(t, s.since("a", now.Add(-2*time.Second)))
+	require.False(t, s.since("a", now.Add(-time.Second)))
+	require.False(t, s.since("b", now.Add(-2*time.Second)))
 	s.folder("b", now.Add(-time.Minute))
 	require.True(t, s.has("b/x", now.Add(-90*time.Second)))
 	s.name("a/x")
@@ -119,4 +124,37 @@ func TestSettled(t *testing.T) {
 		s.folder(fmt.Sprint(i), now)
 	}
 	require.Len(t, s.synced, maxSynced)
+}
+
+// TestReadersShareASync: a reader that catches up on many entries at once does not
+// sync the folder for each.
+func TestReadersShareASync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, root := newDisk(t)
+		writer, reader := d.open(root), d.open(root)
+		const names = 32
+		for i := range names {
+			require.NoError(t, writer.Create(t.Context(), fmt.Sprintf("a/%02d", i), strings.NewReader("x")))
+		}
+		d.took()
+		reader.settled.turn <- struct{}{} // another reader is at work
+		var wg sync.WaitGroup
+		for i := range names {
+			wg.Go(func() {
+				r, err := reader.Open(t.Context(), fmt.Sprintf("a/%02d", i), 0, -1)
+				if assert.NoError(t, err) {
+					assert.NoError(t, r.Close())
+				}
+			})
+		}
+		synctest.Wait()
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := reader.Open(gone, "a/00", 0, -1)
+		require.ErrorIs(t, err, context.Canceled)
+		time.Sleep(time.Second)
+		<-reader.settled.turn
+		wg.Wait()
+		require.Equal(t, []string{"sync store/a"}, d.took())
+	})
 }
