@@ -61,9 +61,8 @@ func (s *Store) makeFolder(dir string) error {
 	}
 	if dir == "." {
 		// The root was there when the store was opened, but perhaps it was another
-		// process that made it, a moment before. Where its parent may not be read
-		// it is not ours to care for.
-		if err := s.syncPath(filepath.Dir(s.root)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		// process that made it, a moment before.
+		if err := s.syncOthers(filepath.Dir(s.root)); err != nil {
 			return err
 		}
 		s.known.add(dir)
@@ -96,19 +95,34 @@ func (s *Store) makeRoot() error {
 		return cause(err)
 	}
 	var missing []string
-	for p := s.root; ; p = filepath.Dir(p) {
-		if _, err := os.Stat(p); err == nil || p == filepath.Dir(p) {
+	p := s.root
+	for ; p != filepath.Dir(p); p = filepath.Dir(p) {
+		if _, err := os.Stat(p); err == nil {
 			break
 		}
 		missing = append(missing, p)
+	}
+	// The last that is there may have been made by a process that died before it
+	// synced; those above it were synced before it was made.
+	if err := s.syncOthers(filepath.Dir(p)); err != nil {
+		return err
 	}
 	for i := len(missing) - 1; i >= 0; i-- {
 		if err := s.sys.mkdir(missing[i]); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		if err := s.syncPath(filepath.Dir(missing[i])); err != nil && !errors.Is(err, fs.ErrPermission) {
+		if err := s.syncOthers(filepath.Dir(missing[i])); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// syncOthers makes the names in a folder above the store durable. Where it may
+// not be read it is not ours to care for.
+func (s *Store) syncOthers(p string) error {
+	if err := s.syncPath(p); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
 	}
 	return nil
 }
