@@ -19,6 +19,8 @@ import (
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/blob/s3blob"
+	"github.com/letterlock/letterlock/internal/fakes3"
 )
 
 var modelSeed = flag.Uint64("model.seed", 0, "run only the model test's random sequence of this seed")
@@ -85,6 +87,37 @@ func TestModel(t *testing.T) {
 		require.NoError(t, err)
 		runModel(t, d, 99, 100)
 	})
+	t.Run("s3", func(t *testing.T) {
+		t.Parallel()
+		fake := fakes3.New()
+		s, err := s3blob.Open(t.Context(), fake.Client(), fakes3.Bucket, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, s.Close()) })
+		var mu sync.Mutex
+		rnd := rand.New(rand.NewPCG(100, 2))
+		fake.SetPlan(func(op fakes3.Op, _ string, _ int) fakes3.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			return s3Fault(rnd, op)
+		})
+		runModel(t, s, 100, 100)
+	})
+}
+
+// s3Fault is what a bucket does now and then: it refuses for a moment, loses an
+// answer, or says of a condition that another request is in the way.
+func s3Fault(rnd *rand.Rand, op fakes3.Op) fakes3.Fault {
+	switch k := rnd.IntN(60); {
+	case k == 0:
+		return fakes3.Fault{Status: 503, Code: "SlowDown"}
+	case k == 1:
+		return fakes3.Fault{Status: 500, Code: "InternalError"}
+	case k == 2 && op == fakes3.Put:
+		return fakes3.Fault{Status: 409, Code: "ConditionalRequestConflict"}
+	case k < 5 && op == fakes3.Put:
+		return fakes3.Fault{Lose: true}
+	}
+	return fakes3.Fault{}
 }
 
 // loseAnswers makes every tenth creation that decides something come without an
@@ -125,6 +158,7 @@ func runModel(t *testing.T, blobs blob.Store, seed uint64, steps int) {
 	w.model[Inbox] = &plainBox{validity: st.UIDValidity, next: 1, messages: map[UID]*plainMessage{}}
 	for step := range steps {
 		w.step()
+		w.glance(w.handles[step%len(w.handles)])
 		if t.Failed() {
 			t.Fatalf("seed %d, step %d", seed, step)
 		}
@@ -297,6 +331,41 @@ func (w *world) rename(h *Account) {
 		}
 	}
 	maps.Copy(w.model, moved)
+}
+
+// glance checks after each step, by one process after the other, that all that
+// is to be seen without reading messages is as the model says.
+func (w *world) glance(h *Account) {
+	boxes, err := h.Mailboxes(w.ctx)
+	require.NoError(w.t, err)
+	var names []string
+	for _, b := range boxes {
+		if !b.Exists {
+			continue
+		}
+		names = append(names, b.Name)
+		want := w.model[b.Name]
+		if want == nil {
+			continue // the names are compared below
+		}
+		unseen, deleted, size := 0, 0, 0
+		for _, m := range want.messages {
+			if !m.flags[FlagSeen] {
+				unseen++
+			}
+			if m.flags[FlagDeleted] {
+				deleted++
+			}
+			size += len(m.text)
+		}
+		got := b.Status
+		got.ID, got.Recent, got.HighestModSeq = 0, 0, 0 // not in the model
+		require.Equal(w.t, Status{
+			Messages: len(want.messages), Unseen: unseen, Deleted: deleted, Size: int64(size),
+			UIDNext: want.next, UIDValidity: want.validity,
+		}, got, b.Name)
+	}
+	require.Equal(w.t, slices.Sorted(maps.Keys(w.model)), names)
 }
 
 // compare checks the whole account against the model.

@@ -12,7 +12,7 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/s3blob"
-	"github.com/letterlock/letterlock/blob/s3blob/internal/fakes3"
+	"github.com/letterlock/letterlock/internal/fakes3"
 )
 
 // client returns a client of a server behind a socket, with connections of its

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob/s3blob"
-	"github.com/letterlock/letterlock/blob/s3blob/internal/fakes3"
+	"github.com/letterlock/letterlock/internal/fakes3"
 )
 
 // sink is a server that takes every object and forgets it.

@@ -19,7 +19,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/s3blob"
-	"github.com/letterlock/letterlock/blob/s3blob/internal/fakes3"
+	"github.com/letterlock/letterlock/internal/fakes3"
 )
 
 // bubble runs a test in a bubble of synctest, with a store in a fake server.

@@ -22,7 +22,7 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/s3blob"
-	"github.com/letterlock/letterlock/blob/s3blob/internal/fakes3"
+	"github.com/letterlock/letterlock/internal/fakes3"
 )
 
 // TestProbe: a server that breaks a promise is refused, by name of the promise,

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob/s3blob"
-	"github.com/letterlock/letterlock/blob/s3blob/internal/fakes3"
+	"github.com/letterlock/letterlock/internal/fakes3"
 )
 
 // pattern returns n bytes in which every place can be told from its neighbours.

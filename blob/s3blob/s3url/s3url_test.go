@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob/s3blob"
-	"github.com/letterlock/letterlock/blob/s3blob/internal/fakes3"
 	"github.com/letterlock/letterlock/blob/s3blob/s3url"
+	"github.com/letterlock/letterlock/internal/fakes3"
 )
 
 // environment keeps the machine's own settings out of the tests.
