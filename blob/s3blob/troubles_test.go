@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob/s3blob"
-	"github.com/letterlock/letterlock/blob/s3blob/internal/fakes3"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/imapadapter"
+	"github.com/letterlock/letterlock/internal/fakes3"
 	"github.com/letterlock/letterlock/lmtpadapter"
 	"github.com/letterlock/letterlock/mailbox"
 )
