@@ -92,6 +92,7 @@ func (f *serveFlags) add(fs *flag.FlagSet) {
 }
 
 func (f *serveFlags) serve(ctx context.Context, p *program) (err error) {
+	saveMemory()
 	logger, err := f.logger(p.err)
 	if err != nil {
 		return err
