@@ -154,6 +154,9 @@ func (b *importBatch) commit(ctx context.Context) error {
 		if e == nil || err != nil {
 			return nil, err
 		}
+		if err := b.account.fits(ctx, s, b.held()); err != nil {
+			return nil, err
+		}
 		refused = false
 		return e, nil
 	})
@@ -164,6 +167,17 @@ func (b *importBatch) commit(ctx context.Context) error {
 		b.items = nil // an entry may name the bodies
 	}
 	return err
+}
+
+// held returns what the batch adds to the account.
+func (b *importBatch) held() Held {
+	var h Held
+	for _, it := range b.items {
+		if it.got.Err == nil {
+			h = h.plus(Held{Storage: int64(it.staged.Size), Messages: 1})
+		}
+	}
+	return h
 }
 
 // event decides the UIDs and keywords of the batch; nil if there is nothing to

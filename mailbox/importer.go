@@ -97,7 +97,7 @@ func (im *Importer) Has(text string) bool { return im.have.has(newOrigin(im.key,
 // Import adds messages to a mailbox, which it makes if it is missing. Their order
 // is that of their UIDs. What it says is added is durable; it goes on past
 // messages that cannot be read or taken as long as Done wants it, and ends with
-// the first error of the store, or that messages yields because there are more that
+// the first error of the store, with [ErrOverQuota], or that messages yields because there are more that
 // cannot be had. After an error it can be run again, and goes on; no other
 // message should come into the mailbox meanwhile, it would take a UID.
 func (im *Importer) Import(ctx context.Context, mailbox string, messages iter.Seq2[ImportMessage, error], o ImportOptions) (ImportResult, error) {

@@ -54,7 +54,7 @@ func BenchmarkMatcher(b *testing.B) {
 				text := []byte(repeat(t.text, 1<<20))
 				b.SetBytes(int64(len(text)))
 				for b.Loop() {
-					m := NewMatcher(needles)
+					m := newMatcher(needles)
 					for i := 0; i < len(text); i += blockSize {
 						_, _ = m.Write(text[i:min(i+blockSize, len(text))])
 					}

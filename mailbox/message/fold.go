@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Fold returns s in the form in which a [Matcher] compares texts. Letters that
+// Fold returns s in the form in which a [matcher] compares texts. Letters that
 // differ only in case are equal, by Unicode simple case folding; each run of
 // spaces, tabs and line ends is one space, so that a phrase is found where a line
 // was broken inside of it. Octets that are no UTF-8 stay. Nothing is normalised:

@@ -5,12 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// Matcher finds which of several texts occur in a stream, without regard to case
+// matcher finds which of several texts occur in a stream, without regard to case
 // and to how blanks and lines are laid out (see [Fold]): a needle is found if
 // Fold(text) contains Fold(needle). It takes the stream by Write and holds a
-// window of it. An empty needle occurs in every text. A Matcher is for one
+// window of it. An empty needle occurs in every text. A matcher is for one
 // goroutine.
-type Matcher struct {
+type matcher struct {
 	needles [][]byte
 	found   []bool
 	left    int
@@ -20,9 +20,9 @@ type Matcher struct {
 	part    []byte // the beginning of a rune
 }
 
-// NewMatcher returns a matcher for the needles.
-func NewMatcher(needles []string) *Matcher {
-	m := &Matcher{needles: make([][]byte, len(needles)), found: make([]bool, len(needles))}
+// newMatcher returns a matcher for the needles.
+func newMatcher(needles []string) *matcher {
+	m := &matcher{needles: make([][]byte, len(needles)), found: make([]bool, len(needles))}
 	for i, n := range needles {
 		m.needles[i] = []byte(Fold(n))
 		m.found[i] = n == ""
@@ -36,7 +36,7 @@ func NewMatcher(needles []string) *Matcher {
 
 // Write takes the next octets of the text, in UTF-8. It always returns len(p),
 // nil.
-func (m *Matcher) Write(p []byte) (int, error) {
+func (m *matcher) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 && m.left > 0 {
 		if len(m.part) > 0 {
@@ -60,22 +60,22 @@ func (m *Matcher) Write(p []byte) (int, error) {
 
 // Break says that the text ends here and another begins: no needle is found
 // across it.
-func (m *Matcher) Break() {
+func (m *matcher) Break() {
 	m.flush(true)
 	m.window = m.window[:0]
 	m.space = false
 }
 
 // Matched reports whether the i-th needle was found so far.
-func (m *Matcher) Matched(i int) bool { return m.found[i] }
+func (m *matcher) Matched(i int) bool { return m.found[i] }
 
 // Done reports whether all needles were found, so that nothing needs to be
 // written any more.
-func (m *Matcher) Done() bool { return m.left == 0 }
+func (m *matcher) Done() bool { return m.left == 0 }
 
 // flush takes what was held as the beginning of a rune. It may be none: then its
 // later octets may begin another.
-func (m *Matcher) flush(final bool) {
+func (m *matcher) flush(final bool) {
 	for len(m.part) > 0 {
 		used := m.search(m.part, final)
 		m.part = append(m.part[:0], m.part[used:]...)
@@ -86,7 +86,7 @@ func (m *Matcher) flush(final bool) {
 }
 
 // search folds a block and looks for the needles in it and in what was kept.
-func (m *Matcher) search(block []byte, final bool) (used int) {
+func (m *matcher) search(block []byte, final bool) (used int) {
 	if cap(m.window) < m.keep+len(block) {
 		m.window = append(make([]byte, 0, m.keep+max(len(block), 4<<10)), m.window...)
 	}

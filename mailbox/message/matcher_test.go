@@ -62,8 +62,8 @@ func TestFoldRunes(t *testing.T) {
 }
 
 // match writes text in pieces of up to most octets.
-func match(text string, needles []string, next func() int) *Matcher {
-	m := NewMatcher(needles)
+func match(text string, needles []string, next func() int) *matcher {
+	m := newMatcher(needles)
 	for len(text) > 0 {
 		n := min(next(), len(text))
 		_, _ = m.Write([]byte(text[:n]))
@@ -96,9 +96,9 @@ func TestMatcher(t *testing.T) {
 }
 
 func TestMatcherDone(t *testing.T) {
-	assert.True(t, NewMatcher(nil).Done())
-	assert.True(t, NewMatcher([]string{""}).Done())
-	m := NewMatcher([]string{"one", "two", "one"})
+	assert.True(t, newMatcher(nil).Done())
+	assert.True(t, newMatcher([]string{""}).Done())
+	m := newMatcher([]string{"one", "two", "one"})
 	n, err := m.Write([]byte("a one"))
 	assert.Equal(t, 5, n)
 	assert.NoError(t, err)
@@ -111,7 +111,7 @@ func TestMatcherDone(t *testing.T) {
 }
 
 func TestMatcherBreak(t *testing.T) {
-	m := NewMatcher([]string{"ab", "b c", "\xc3", "é", " d", " c"})
+	m := newMatcher([]string{"ab", "b c", "\xc3", "é", " d", " c"})
 	_, _ = m.Write([]byte("a"))
 	m.Break()
 	_, _ = m.Write([]byte("b "))

@@ -18,7 +18,7 @@ const maxGap = 64 << 10
 
 // SearchText reports which needles occur in the message, for SEARCH BODY, and
 // with header set for SEARCH TEXT (RFC 9051 section 6.4.4). Texts are compared as
-// by a [Matcher]; a needle is found within one field or one body, not across.
+// by a [matcher]; a needle is found within one field or one body, not across.
 //
 // What is searched: the text of every text part (and of message parts that are
 // no enclosed message, such as delivery reports), decoded and in UTF-8, HTML as
@@ -36,7 +36,7 @@ const maxGap = 64 << 10
 func (m *Message) SearchText(ctx context.Context, header bool, open func(off, n int64) (io.ReadCloser, error), needles []string) ([]bool, error) {
 	mem := scratches.Get().(*scratch)
 	defer scratches.Put(mem)
-	s := searcher{ctx: ctx, m: NewMatcher(needles), scratch: mem}
+	s := searcher{ctx: ctx, m: newMatcher(needles), scratch: mem}
 	s.m.window = mem.window[:0]
 	defer func() {
 		mem.window = s.m.window
@@ -70,7 +70,7 @@ func (s span) end() int64 { return s.off + s.n }
 
 type searcher struct {
 	ctx   context.Context
-	m     *Matcher
+	m     *matcher
 	spans []span
 	*scratch
 }
@@ -126,7 +126,7 @@ func (s *searcher) header(block []byte, cut bool, p *Part) {
 
 // text searches one text.
 func (s *searcher) text(t string) {
-	_, _ = io.WriteString(s.m, t) // a Matcher does not fail
+	_, _ = io.WriteString(s.m, t) // a matcher does not fail
 	s.m.Break()
 }
 
