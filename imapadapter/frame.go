@@ -262,23 +262,37 @@ func (f *frameReader) line(s *lineScanner) (long bool, err error) {
 // tag, if the line cannot be one of those; what belongs to such a line is
 // dropped by Next as if it had been a command, because it was meant as one.
 func (f *frameReader) reply() ([]byte, *refusal, error) {
+	line, s, r, err := f.more()
+	if r == nil && err == nil && s.literal() {
+		return nil, f.refuse(s, unexpectedLine()), nil
+	}
+	return line, r, err
+}
+
+func unexpectedLine() *refusal {
+	return &refusal{tag: "*", text: "BAD [CLIENTBUG] Syntax error: unexpected line"}
+}
+
+// more is reply for a line that may announce a literal: after a message of an
+// APPEND, another message (RFC 3502).
+func (f *frameReader) more() ([]byte, *lineScanner, *refusal, error) {
 	f.release()
 	if _, err := f.in.peek(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	f.pace()
 	var s lineScanner
 	long, err := f.line(&s)
 	var runaway *refusal
 	if errors.As(err, &runaway) {
-		return nil, runaway, nil
+		return nil, nil, runaway, nil
 	} else if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if long || s.fault() != "" || s.literal() {
-		return nil, f.refuse(&s, &refusal{tag: "*", text: "BAD [CLIENTBUG] Syntax error: unexpected line"}), nil
+	if long || s.fault() != "" {
+		return nil, nil, f.refuse(&s, unexpectedLine()), nil
 	}
-	return f.text, nil, nil
+	return f.text, &s, nil, nil
 }
 
 // refuse notes what the client still sends of the refused command: a literal
@@ -386,8 +400,15 @@ func validName(name string) bool {
 }
 
 // takesMessage reports whether a literal whose header begins at start of text
-// is the message of an APPEND: every literal but the first argument, which is
-// the mailbox.
+// is the message of an APPEND or REPLACE: every literal but the mailbox, which is
+// the first argument, of REPLACE (RFC 8508) the one after the number.
 func (c *command) takesMessage(text []byte, start int) bool {
-	return c.name == "APPEND" && start != len(c.tag)+len(" APPEND ")
+	args := len(c.tag) + 1 + len(c.name) + 1
+	switch c.name {
+	case "APPEND":
+		return start != args
+	case "REPLACE", "UID REPLACE":
+		return start > args && bytes.IndexByte(text[args:start], ' ') < start-args-1
+	}
+	return false
 }

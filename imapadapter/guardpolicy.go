@@ -27,7 +27,7 @@ func (c *guardConn) admit(tag, name string) *refusal {
 		if !c.secure && !c.plainAuth {
 			return &refusal{tag: tag, text: "NO [PRIVACYREQUIRED] TLS is required to log in"}
 		}
-	case "APPEND":
+	case "APPEND", "REPLACE", "UID REPLACE":
 		// The engine takes the whole message before it looks at the state.
 		if !c.authed {
 			return &refusal{tag: tag, text: "BAD [CLIENTBUG] This command is only valid after a login"}

@@ -3,6 +3,7 @@ package imapadapter
 import (
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,41 +52,46 @@ type verb struct {
 
 // verbs are the commands that the session answers without the engine.
 var verbs = map[string]verb{
-	"APPEND":      {whenLoggedIn, (*request).append, tellAll},
-	"CHECK":       {whenSelected, (*request).noop, tellAll},
-	"CLOSE":       {whenSelected, (*request).close, tellNothing},
-	"COPY":        {whenSelected, (*request).copy, tellAll},
-	"CREATE":      {whenLoggedIn, (*request).create, tellAll},
-	"DELETE":      {whenLoggedIn, (*request).delete, tellAll},
-	"ENABLE":      {whenLoggedIn, (*request).enable, tellAll},
-	"EXAMINE":     {whenLoggedIn, (*request).open, tellNothing},
-	"EXPUNGE":     {whenSelected, (*request).expunge, tellNothing},
-	"FETCH":       {whenSelected, (*request).fetch, tellHeld},
-	"ID":          {whenever, (*request).id, tellAll},
-	"IDLE":        {whenLoggedIn, (*request).idle, tellNothing},
-	"LIST":        {whenLoggedIn, (*request).list, tellAll},
-	"LSUB":        {whenLoggedIn, (*request).lsub, tellAll},
-	"MOVE":        {whenSelected, (*request).move, tellNothing},
-	"NAMESPACE":   {whenLoggedIn, (*request).namespace, tellAll},
-	"NOOP":        {whenever, (*request).noop, tellAll},
-	"RENAME":      {whenLoggedIn, (*request).rename, tellAll},
-	"SEARCH":      {whenSelected, (*request).search, tellHeld},
-	"SELECT":      {whenLoggedIn, (*request).open, tellNothing},
-	"SORT":        {whenSelected, (*request).sort, tellHeld},
-	"STATUS":      {whenLoggedIn, (*request).status, tellAll},
-	"STORE":       {whenSelected, (*request).store, tellHeld},
-	"SUBSCRIBE":   {whenLoggedIn, (*request).subscribe, tellAll},
-	"THREAD":      {whenSelected, (*request).thread, tellHeld},
-	"UID COPY":    {whenSelected, (*request).copy, tellAll},
-	"UID EXPUNGE": {whenSelected, (*request).expunge, tellNothing},
-	"UID FETCH":   {whenSelected, (*request).fetch, tellAll},
-	"UID MOVE":    {whenSelected, (*request).move, tellNothing},
-	"UID SEARCH":  {whenSelected, (*request).search, tellAll},
-	"UID SORT":    {whenSelected, (*request).sort, tellAll},
-	"UID STORE":   {whenSelected, (*request).store, tellAll},
-	"UID THREAD":  {whenSelected, (*request).thread, tellAll},
-	"UNSELECT":    {whenSelected, (*request).unselect, tellNothing},
-	"UNSUBSCRIBE": {whenLoggedIn, (*request).subscribe, tellAll},
+	"APPEND":       {whenLoggedIn, (*request).append, tellAll},
+	"CHECK":        {whenSelected, (*request).noop, tellAll},
+	"CLOSE":        {whenSelected, (*request).close, tellNothing},
+	"COPY":         {whenSelected, (*request).copy, tellAll},
+	"CREATE":       {whenLoggedIn, (*request).create, tellAll},
+	"DELETE":       {whenLoggedIn, (*request).delete, tellAll},
+	"ENABLE":       {whenLoggedIn, (*request).enable, tellAll},
+	"EXAMINE":      {whenLoggedIn, (*request).open, tellNothing},
+	"EXPUNGE":      {whenSelected, (*request).expunge, tellNothing},
+	"FETCH":        {whenSelected, (*request).fetch, tellHeld},
+	"GETQUOTA":     {whenLoggedIn, (*request).getQuota, tellAll},
+	"GETQUOTAROOT": {whenLoggedIn, (*request).getQuotaRoot, tellAll},
+	"ID":           {whenever, (*request).id, tellAll},
+	"IDLE":         {whenLoggedIn, (*request).idle, tellNothing},
+	"LIST":         {whenLoggedIn, (*request).list, tellAll},
+	"LSUB":         {whenLoggedIn, (*request).lsub, tellAll},
+	"MOVE":         {whenSelected, (*request).move, tellNothing},
+	"NAMESPACE":    {whenLoggedIn, (*request).namespace, tellAll},
+	"NOOP":         {whenever, (*request).noop, tellAll},
+	"REPLACE":      {whenSelected, (*request).replace, tellNothing},
+	"RENAME":       {whenLoggedIn, (*request).rename, tellAll},
+	"SEARCH":       {whenSelected, (*request).search, tellHeld},
+	"SELECT":       {whenLoggedIn, (*request).open, tellNothing},
+	"SETQUOTA":     {whenLoggedIn, (*request).setQuota, tellAll},
+	"SORT":         {whenSelected, (*request).sort, tellHeld},
+	"STATUS":       {whenLoggedIn, (*request).status, tellAll},
+	"STORE":        {whenSelected, (*request).store, tellHeld},
+	"SUBSCRIBE":    {whenLoggedIn, (*request).subscribe, tellAll},
+	"THREAD":       {whenSelected, (*request).thread, tellHeld},
+	"UID COPY":     {whenSelected, (*request).copy, tellAll},
+	"UID EXPUNGE":  {whenSelected, (*request).expunge, tellNothing},
+	"UID FETCH":    {whenSelected, (*request).fetch, tellAll},
+	"UID MOVE":     {whenSelected, (*request).move, tellNothing},
+	"UID REPLACE":  {whenSelected, (*request).replace, tellNothing},
+	"UID SEARCH":   {whenSelected, (*request).search, tellAll},
+	"UID SORT":     {whenSelected, (*request).sort, tellAll},
+	"UID STORE":    {whenSelected, (*request).store, tellAll},
+	"UID THREAD":   {whenSelected, (*request).thread, tellAll},
+	"UNSELECT":     {whenSelected, (*request).unselect, tellNothing},
+	"UNSUBSCRIBE":  {whenLoggedIn, (*request).subscribe, tellAll},
 }
 
 // nativeCaps are the capabilities that these commands bring: before a login, and
@@ -109,6 +115,8 @@ var (
 		"THREAD=ORDEREDSUBJECT",
 		"THREAD=REFERENCES", // RFC 5256
 		"PREVIEW",           // RFC 8970
+		"MULTIAPPEND",       // RFC 3502
+		"REPLACE",           // RFC 8508
 	}
 )
 
@@ -161,10 +169,13 @@ func (s *session) leaving() bool { return s.link.leaving() }
 
 // capabilities returns what is offered beside what the engine offers.
 func (s *session) capabilities(authed bool) []string {
-	if authed {
-		return nativeCapsAfter
+	switch {
+	case !authed:
+		return nativeCapsBefore
+	case s.account != nil && s.account.Quotas():
+		return slices.Concat(nativeCapsAfter, quotaCaps)
 	}
-	return nativeCapsBefore
+	return nativeCapsAfter
 }
 
 // answer executes a command and writes its answer.

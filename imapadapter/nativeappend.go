@@ -1,16 +1,21 @@
 package imapadapter
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
-// append handles APPEND. When it returns nil the message is durable.
+// append handles APPEND, of several messages too (RFC 3502): they are one entry of
+// the log. When it returns nil they are durable.
 func (r *request) append() error {
 	args := r.p.Append()
 	if err := r.p.End(); err != nil {
@@ -19,21 +24,104 @@ func (r *request) append() error {
 	if r.cmd.message < 0 {
 		return bad("A message is missing")
 	}
-	if args.Message.UTF8 && !r.s.enabled.utf8 {
-		return bad("UTF8=ACCEPT was not enabled") // RFC 6855 section 4
+	p, err := r.s.account.NewAppender(r.ctx, args.Mailbox)
+	if err != nil {
+		return r.failDest(err)
 	}
-	o := mailbox.AppendOptions{Flags: withoutRecent(args.Message.Flags), Date: args.Message.Date}
-	message := r.s.guard.openMessage(r.cmd)
-	up := &upload{op: r.operation, r: message, left: r.cmd.message}
-	appended, err := r.s.account.Append(r.ctx, args.Mailbox, up, o)
-	if err == nil {
-		r.code = "APPENDUID " + num(appended.UIDValidity) + " " + num(appended.UID)
-		return nil
+	defer p.Abort(r.ctx)
+	if err := r.addMessages(args.Message, p.Add); err != nil {
+		return err
 	}
+	done, err := p.Commit(r.ctx)
+	if err != nil {
+		return r.failDest(err)
+	}
+	r.code = appendUID(done)
+	return nil
+}
+
+// appendUID returns APPENDUID (RFC 4315 section 3).
+func appendUID(done []mailbox.Appended) string {
+	var uids []wire.Range
+	for _, a := range done {
+		uids = wire.Add(uids, uint32(a.UID))
+	}
+	var e wire.Encoder
+	e.Text("APPENDUID ", num(done[0].UIDValidity), " ")
+	e.Set(uids)
+	return string(e.B)
+}
+
+// replace handles REPLACE and UID REPLACE (RFC 8508): the new message and the end
+// of the old one are one entry of the log.
+func (r *request) replace() error {
+	args := r.p.Replace()
+	if err := r.p.End(); err != nil {
+		return err
+	}
+	if r.cmd.message < 0 {
+		return bad("A message is missing")
+	}
+	set, err := r.selected(wire.Set{Ranges: []wire.Range{{First: args.Number, Last: args.Number}}})
+	if err != nil {
+		return err
+	}
+	var uid mailbox.UID
+	for f, err := range r.s.view.Search(r.ctx, &mailbox.Query{Op: mailbox.OpSet, Set: set}) {
+		if err != nil {
+			return r.fail(err)
+		}
+		uid = f.UID
+	}
+	if uid == 0 {
+		return r.fail(mailbox.ErrNoMessage)
+	}
+	var done mailbox.Appended
+	err = r.addMessages(args.Message, func(ctx context.Context, m io.Reader, o mailbox.AppendOptions) (err error) {
+		done, err = r.s.view.Replace(ctx, uid, args.Mailbox, m, o)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.ok(appendUID([]mailbox.Appended{done}), "Replacement message ready")
+	r.tellHighest(true)
+	return nil
+}
+
+// addMessages hands each message of a command to add.
+func (r *request) addMessages(first wire.AppendMessage, add func(context.Context, io.Reader, mailbox.AppendOptions) error) error {
+	for m := first; ; {
+		if m.UTF8 && !r.s.enabled.utf8 {
+			return bad("UTF8=ACCEPT was not enabled") // RFC 6855 section 4
+		}
+		o := mailbox.AppendOptions{Flags: withoutRecent(m.Flags), Date: m.Date}
+		message := r.s.guard.openMessage(r.cmd)
+		up := &upload{op: r.operation, r: message, left: r.cmd.message}
+		if err := add(r.ctx, up, o); err != nil {
+			return r.failMessage(up, err)
+		}
+		r.progress()
+		if message.next == nil {
+			return nil
+		}
+		r.s.guard.follows(r.cmd, message.next)
+		p := wire.NewParser(message.next.text)
+		p.SP()
+		m = p.AppendMessage()
+		if err := p.End(); err != nil {
+			return err
+		}
+	}
+}
+
+// failMessage returns what a client is told of a message that was not taken.
+func (r *request) failMessage(up *upload, err error) error {
 	var refused *refusal
 	switch {
 	case errors.As(up.err, &refused):
-		return &imap.Error{Type: imap.StatusResponseTypeBad, Code: imap.ResponseCodeClientBug, Text: refused.text}
+		status, text, _ := strings.Cut(refused.text, " ")
+		return &imap.Error{Type: imap.StatusResponseType(status), Text: text}
 	case up.err != nil: // the client's doing, and it hardly hears this
 		return no("", "The message did not come in whole")
 	}
@@ -50,17 +138,32 @@ type messageReader struct {
 	left  int64
 	asked bool
 	err   error
+	next  *nextMessage // is announced behind this one
+}
+
+// nextMessage is what stands between two messages of an APPEND.
+type nextMessage struct {
+	text             []byte // with the announcement
+	size             int64
+	nonSync, closing bool
 }
 
 // openMessage returns a reader of the message that follows a command. What of it
 // is not read is dropped.
-func (c *guardConn) openMessage(cmd *command) io.Reader {
+func (c *guardConn) openMessage(cmd *command) *messageReader {
 	m := &messageReader{c: c, cmd: cmd, left: cmd.message, asked: cmd.nonSync}
 	c.message = m
 	c.mu.Lock()
 	c.grace = time.Duration(cmd.message/minRate) * time.Second
 	c.mu.Unlock()
 	return m
+}
+
+// follows makes another message the one of the command. It is dropped unless it is
+// opened.
+func (c *guardConn) follows(cmd *command, next *nextMessage) {
+	c.message = nil
+	cmd.message, cmd.nonSync, cmd.closing = next.size, next.nonSync, next.closing
 }
 
 func (m *messageReader) Read(p []byte) (int, error) {
@@ -90,23 +193,48 @@ func (m *messageReader) last(p []byte) (int, error) {
 		return 0, m.err
 	}
 	m.left = 0
-	line, r, err := m.c.frames.reply()
-	want := ""
-	if m.cmd.closing {
-		want = ")"
-	}
-	switch tail := string(line); {
-	case err != nil:
+	line, s, r, err := m.c.frames.more()
+	if err != nil {
 		m.err = m.fault(err)
 		return 0, m.err
-	case r != nil || tail != want && tail != want+" ":
+	}
+	tail, closed := string(line), true
+	if m.cmd.closing {
+		tail, closed = strings.CutPrefix(tail, ")")
+	}
+	switch {
+	case r == nil && closed && s.literal() && m.cmd.name == "APPEND" && strings.HasPrefix(tail, " "):
+		if refused := m.announce(s, tail); refused != nil {
+			if refused.fatal {
+				m.c.verdict = &refusal{tag: "*", text: "BYE Closing the connection", fatal: true}
+			}
+			m.err = refused
+			return 0, m.err
+		}
+	case r != nil || !closed || s.literal() || tail != "" && tail != " ":
 		// What follows cannot be trusted.
 		m.c.verdict = &refusal{tag: "*", text: "BYE Closing the connection", fatal: true}
-		m.err = &refusal{text: "Syntax error after the message", fatal: true}
+		m.err = &refusal{text: "BAD [CLIENTBUG] Syntax error after the message", fatal: true}
 		return 0, m.err
 	}
 	m.err = io.EOF
 	return 1, nil
+}
+
+// announce notes the message that follows this one, or refuses it.
+func (m *messageReader) announce(s *lineScanner, tail string) *refusal {
+	limit := m.c.frames.maxMessage()
+	switch {
+	case s.huge || s.size > limit:
+		return m.c.frames.refuse(s, &refusal{text: fmt.Sprintf("NO [TOOBIG] Messages are limited to %d bytes", limit)})
+	case s.size == 0:
+		return m.c.frames.refuse(s, &refusal{text: "NO A message cannot be empty"})
+	}
+	m.next = &nextMessage{
+		text: []byte(tail + "\r\n"), size: s.size, nonSync: s.nonSync,
+		closing: strings.HasSuffix(tail[:strings.LastIndexByte(tail, '{')], "(~"),
+	}
+	return nil
 }
 
 // fault makes an end of the connection an error.

@@ -41,10 +41,27 @@ func (r *request) writeStatus(name string, st *mailbox.Status, items []string) {
 		if i > 0 {
 			w.Text(" ")
 		}
+		if item == "DELETED-STORAGE" {
+			w.Text(item, " ", num(uint64(r.deletedStorage(name, st))))
+			continue
+		}
 		w.Text(item, " ", r.s.statusItem(st, item))
 	}
 	w.Text(")")
 	w.end()
+}
+
+// deletedStorage returns how many bytes an expunge would free (RFC 9208 section
+// 4.1.4).
+func (r *request) deletedStorage(name string, st *mailbox.Status) int64 {
+	if st.Deleted == 0 {
+		return 0
+	}
+	n, err := r.s.account.DeletedStorage(r.ctx, name)
+	if err != nil {
+		r.s.warn(r.name, err)
+	}
+	return n
 }
 
 // statusItem returns what stands behind the name of an item of STATUS.

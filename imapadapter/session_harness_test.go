@@ -52,7 +52,7 @@ func newWorld(t testing.TB, blobs blob.Store, change ...func(*imapadapter.Option
 	}
 	w := &world{t: t, log: &logBook{}}
 	var err error
-	w.store, err = mailbox.Open(t.Context(), blobs, mailbox.Options{Password: cheap, Now: func() time.Time { return noon }})
+	w.store, err = mailbox.Open(t.Context(), blobs, mailbox.Options{Password: cheap, Quotas: true, Now: func() time.Time { return noon }})
 	require.NoError(t, err)
 	require.NoError(t, w.store.CreateAccount(t.Context(), user, []byte(password)))
 	w.account = w.login()

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/mailbox"
 )
 
 // TestScripts runs the conversations in testdata/scripts, each in a world of its
@@ -17,6 +19,7 @@ import (
 //	# a comment
 //	@ mail MAILBOX FILE [FLAG...]  put testdata/mail/FILE into a mailbox
 //	@ fill MAILBOX N               put N small messages into a mailbox
+//	@ quota STORAGE MESSAGES       limit what the account may hold
 //	@ login [N]                    connect session N (1 if not given) and log in
 //	@ open [N]                     connect it
 //	C: text                        session 1 sends a line; C2: for session 2
@@ -109,6 +112,11 @@ func (s *script) command(args []string) {
 		mail, err := os.ReadFile(filepath.Join("testdata/mail", args[2]))
 		require.NoError(t, err, s.at)
 		s.w.put(args[1], string(mail), args[3:]...)
+	case "quota":
+		var q mailbox.Quota
+		_, err := fmt.Sscan(strings.Join(args[1:], " "), &q.Storage, &q.Messages)
+		require.NoError(t, err, s.at)
+		require.NoError(t, s.w.store.SetQuota(t.Context(), user, q), s.at)
 	case "fill":
 		var k int
 		_, err := fmt.Sscan(args[2], &k)

@@ -56,6 +56,9 @@ func (s *state) usage() (u Held) {
 // Quotas reports whether limits hold: [Options.Quotas].
 func (s *Store) Quotas() bool { return s.opts.Quotas }
 
+// Quotas reports whether limits hold for the account: [Options.Quotas].
+func (h *Account) Quotas() bool { return h.account.store.opts.Quotas }
+
 // Quota returns the account's limits and what it holds. It reads no messages.
 func (h *Account) Quota(ctx context.Context) (Quota, Held, error) {
 	a, err := h.freshEnough(ctx)

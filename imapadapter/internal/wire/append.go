@@ -19,6 +19,24 @@ func (p *Parser) Append() *Append {
 	return a
 }
 
+// Replace is what REPLACE says before its message (RFC 8508).
+type Replace struct {
+	Number  uint32 // of the message, or its UID
+	Mailbox string
+	Message AppendMessage
+}
+
+// Replace takes the arguments of REPLACE up to the announcement of the message.
+func (p *Parser) Replace() *Replace {
+	p.SP()
+	r := &Replace{Number: p.NzNumber()}
+	p.SP()
+	r.Mailbox = p.Mailbox()
+	p.SP()
+	r.Message = p.AppendMessage()
+	return r
+}
+
 // AppendMessage takes what stands before a message, and its announcement.
 func (p *Parser) AppendMessage() AppendMessage {
 	var m AppendMessage

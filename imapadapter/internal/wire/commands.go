@@ -29,9 +29,9 @@ func (p *Parser) ID() map[string]string {
 	return fields
 }
 
-// Items of STATUS (RFC 9051 section 6.3.11, RFC 7162, RFC 8474, RFC 7889).
+// Items of STATUS (RFC 9051 section 6.3.11, RFC 7162, RFC 8474, RFC 7889, RFC 9208).
 var statusItems = []string{
-	"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "APPENDLIMIT", "HIGHESTMODSEQ", "MAILBOXID",
+	"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "APPENDLIMIT", "HIGHESTMODSEQ", "MAILBOXID", "DELETED-STORAGE",
 }
 
 // StatusItems takes the list of items of STATUS, also where LIST asks for it.

@@ -51,3 +51,18 @@ func TestPreviewItem(t *testing.T) {
 	}
 	assert.NotEmpty(t, parse(" 1 (PREVIEW (EAGER))", func(p *Parser) { p.Fetch() }))
 }
+
+func TestQuotaAndReplaceArguments(t *testing.T) {
+	p := NewParser([]byte(" \"\" (STORAGE 512 MESSAGE 10)\r\n"))
+	root, limits := p.Quota()
+	require.NoError(t, p.End())
+	require.Empty(t, root)
+	require.Equal(t, map[string]uint64{"STORAGE": 512, "MESSAGE": 10}, limits)
+	p = NewParser([]byte(" 4 {6+}\r\nDrafts (\\Seen) {312}\r\n"))
+	r := p.Replace()
+	require.NoError(t, p.End())
+	require.Equal(t, &Replace{Number: 4, Mailbox: "Drafts", Message: AppendMessage{Flags: []string{`\Seen`}}}, r)
+	for _, bad := range []string{" 0 INBOX {3}", " 1:2 INBOX {3}", " * INBOX {3}", " 1 {3}", " 1 INBOX", ""} {
+		assert.NotEmpty(t, parse(bad, func(p *Parser) { p.Replace() }), "%q", bad)
+	}
+}
