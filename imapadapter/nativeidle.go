@@ -48,6 +48,8 @@ func (r *request) idle() error {
 // and resume takes them back.
 func (r *request) pause() {
 	r.operation.close()
+	*r.operation = operation{s: r.s} // nothing of it stays in memory
+	r.p, r.cmd.text, r.cmd.cuts = nil, nil, nil
 	r.s.guard.setWorking(false)
 	r.s.mu.Unlock()
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -44,7 +45,8 @@ type world struct {
 	log     *logBook
 }
 
-// newWorld makes a world over blobs, or over memory if that is nil.
+// newWorld makes a world over blobs, or over memory if that is nil. Blobs that have
+// the account already are served again.
 func newWorld(t testing.TB, blobs blob.Store, change ...func(*imapadapter.Options)) *world {
 	t.Helper()
 	if blobs == nil {
@@ -54,7 +56,9 @@ func newWorld(t testing.TB, blobs blob.Store, change ...func(*imapadapter.Option
 	var err error
 	w.store, err = mailbox.Open(t.Context(), blobs, mailbox.Options{Password: cheap, Quotas: true, Now: func() time.Time { return noon }})
 	require.NoError(t, err)
-	require.NoError(t, w.store.CreateAccount(t.Context(), user, []byte(password)))
+	if err := w.store.CreateAccount(t.Context(), user, []byte(password)); !errors.Is(err, mailbox.ErrAccountExists) {
+		require.NoError(t, err)
+	}
 	w.account = w.login()
 
 	o := &imapadapter.Options{Store: w.store, LoginDelay: -1, Logger: slog.New(slog.NewTextHandler(w.log, nil))}

@@ -33,6 +33,12 @@ func TestScripts(t *testing.T) {
 	runScripts(t, "testdata/scripts/*.txt", (*world).dial)
 }
 
+// TestHostile runs the conversations in testdata/hostile: clients that make
+// mistakes, or mean harm. Every later change must pass them.
+func TestHostile(t *testing.T) {
+	runScripts(t, "testdata/hostile/*.txt", (*world).dial)
+}
+
 // TestEngineScripts runs the conversations in testdata/engine with the Session
 // alone, in a server of the engine without the guard.
 func TestEngineScripts(t *testing.T) {

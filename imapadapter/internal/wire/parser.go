@@ -190,7 +190,7 @@ func (p *Parser) quoted() string {
 		case '"':
 			s := string(p.b[begin:p.i])
 			p.i++
-			if !utf8.ValidString(s) {
+			if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
 				p.Fail("quoted string is not UTF-8")
 				return ""
 			}
