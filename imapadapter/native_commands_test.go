@@ -130,7 +130,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{"FETCH 1 FLAGS (PARTIAL 1:-2)", "expected a number"},
 		{"FETCH 1 FLAGS x", "expected ("},
 		{"STORE 1 FLAG (\\Seen)", "expected FLAGS or FLAGS.SILENT"},
-		{"STORE 1 +FLAGS (\\Seen", "expected a space"},
+		{"STORE 1 +FLAGS (\\Seen", "expected a space between flags"},
 		{"STORE 1 +FLAGS", "expected a space"},
 		{"STORE 1 (BOGUS 1) FLAGS ()", "expected UNCHANGEDSINCE"},
 		{"SEARCH", "expected a space"},
