@@ -30,6 +30,8 @@ type Model[S any] interface {
 	// any error for an Owned one, stops the Committer at the entry before.
 	// Except for a record of our own, for which it fails the Commit and nothing
 	// is written.
+	// One that matches ErrTrimmed says that s stands on objects that are gone,
+	// because newer snapshots have others: the Committer loads anew.
 	Apply(ctx context.Context, s S, at Position, kind Kind, record []byte) (S, error)
 }
 
@@ -234,11 +236,11 @@ func (c *Committer[S]) read(ctx context.Context) error {
 		return err
 	}
 	for e, err := range c.log.Read(ctx) {
-		if errors.Is(err, ErrTrimmed) {
-			return c.reload(ctx)
-		}
 		if err == nil {
 			p, err = c.apply(ctx, p, e)
+		}
+		if errors.Is(err, ErrTrimmed) {
+			return c.reload(ctx)
 		}
 		if err != nil {
 			return err

@@ -28,6 +28,12 @@ func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {
 	if err := a.store.wakeful(ctx); err != nil {
 		return err
 	}
+	if a.sinceLook() > a.store.opts.Grace/2 {
+		// It stood still: what the state stands on may be collected by now.
+		if err := a.catchUp(ctx); err != nil {
+			return err
+		}
+	}
 	for {
 		d := decision{account: a, decide: decide}
 		_, err := a.committer.Commit(ctx, d.run)

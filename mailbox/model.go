@@ -2,7 +2,9 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/message"
@@ -96,6 +98,11 @@ func (a *account) pagesFor(ctx context.Context, s *state, e event) (pageSource, 
 			continue
 		}
 		p, err := a.page(ctx, r)
+		if errors.Is(err, fs.ErrNotExist) {
+			// It was collected while this process stood still: newer snapshots have
+			// another.
+			return nil, fmt.Errorf("%w: %w", eventlog.ErrTrimmed, err)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"slices"
@@ -103,6 +104,17 @@ func (a *actor) fine(err error) {
 			a.w.t.Errorf("seed %d: %s was told: %v", a.w.seed, a.name, err)
 		}
 	}
+}
+
+// fineView is fine for what an open view is told: what it shows may be erased a
+// grace time after it was expunged, and the view expire.
+func (a *actor) fineView(err error) {
+	if errors.Is(err, mailbox.ErrExpired) || errors.Is(err, fs.ErrNotExist) {
+		a.w.ledger.count("views expired")
+		a.view = nil // the client selects anew
+		return
+	}
+	a.fine(err)
 }
 
 // outcome of a write.
@@ -223,8 +235,12 @@ func (a *actor) step() {
 		a.count()
 	case k < 75:
 		a.ownBox()
-	case k < 90:
+	case k < 86:
 		a.look()
+	case k < 89:
+		a.readMine()
+	case k < 91:
+		a.collect()
 	case k < 94:
 		a.burst()
 	case k < 97:
@@ -232,6 +248,51 @@ func (a *actor) step() {
 	default:
 		a.rest()
 	}
+}
+
+// readMine reads one of its messages to the end.
+func (a *actor) readMine() {
+	c, s, ok := a.pick()
+	if !ok {
+		return
+	}
+	v, ok := a.open(a.ctx, s.folder)
+	if !ok {
+		return
+	}
+	defer v.Close()
+	for m, err := range v.Messages(a.ctx, mailbox.UIDs(s.uid)) {
+		var data []byte
+		if err == nil {
+			var r io.ReadCloser
+			if r, err = m.Open(a.ctx, 0, -1); err == nil {
+				data, err = io.ReadAll(r)
+				r.Close()
+			}
+		}
+		if err != nil {
+			a.fine(err)
+			return
+		}
+		if string(data) != letter(c.id) {
+			a.w.t.Errorf("seed %d: %s has other bytes than were written", a.w.seed, c.id)
+		}
+		a.w.ledger.count("read")
+		return
+	}
+	a.w.t.Errorf("seed %d: %s at %v is not there to be read", a.w.seed, c.id, s)
+}
+
+// collect erases what nobody needs.
+func (a *actor) collect() {
+	ctx, cancel := a.context()
+	defer cancel()
+	rep, err := a.acct.Collect(ctx, mailbox.CollectOptions{})
+	if err != nil {
+		a.fine(err)
+	}
+	a.w.ledger.countBy("collected objects", rep.Deleted)
+	a.w.ledger.countBy("noted objects", rep.Noted)
 }
 
 // logout closes the account, which writes a snapshot if that is worth it.
@@ -469,6 +530,7 @@ func (a *actor) era() {
 		if !a.toggle(34) || a.acct == nil {
 			return
 		}
+		a.collect()
 		a.logout()
 		time.Sleep(time.Minute) // the snapshot is written after the logout
 		if i < 2 {

@@ -88,10 +88,12 @@ func (l *ledger) folder(id mailbox.MailboxID, validity uint32) {
 }
 
 // count counts an outcome.
-func (l *ledger) count(what string) {
+func (l *ledger) count(what string) { l.countBy(what, 1) }
+
+func (l *ledger) countBy(what string, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.outcomes[what]++
+	l.outcomes[what] += n
 }
 
 // compare asserts that the messages found are what may be so.

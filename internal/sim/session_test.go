@@ -60,7 +60,7 @@ func (a *actor) told(ctx context.Context, s *session) bool {
 	}
 	for m, err := range s.view.Messages(ctx, set) {
 		if err != nil {
-			a.fine(err)
+			a.fineView(err)
 			return false
 		}
 		if m.Index < len(s.picture) {
@@ -81,7 +81,7 @@ func (a *actor) sync(ctx context.Context, hold bool) {
 	s := a.view
 	c, err := s.view.Sync(ctx, hold)
 	if err != nil {
-		a.fine(err)
+		a.fineView(err)
 		return // the view is where it was
 	}
 	a.w.ledger.count("told")

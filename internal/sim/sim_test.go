@@ -93,9 +93,9 @@ func TestSeeds(t *testing.T) {
 	often := []string{
 		"append done", "append unknown", "append refused", "deliver done", "deliver unknown", "deliver refused", "store done",
 		"move done", "copy done", "expunge done", "change done", "create done", "delete done", "told", "crashes", "freezes",
-		"days of standing still", "failed", "lost answers", "late effects", "traps", "snapshots", "trimmed entries", "linearizable",
+		"days of standing still", "failed", "lost answers", "late effects", "traps", "read", "noted objects", "objects erased in the end", "snapshots", "trimmed entries", "linearizable",
 	}
-	seldom := []string{"move unknown", "copy unknown", "expunge unknown", "store unknown", "change unknown", "change lost", "strays", "days"}
+	seldom := []string{"move unknown", "copy unknown", "expunge unknown", "store unknown", "change unknown", "change lost", "strays", "days", "collected objects"}
 	if seeds >= 50 {
 		for _, what := range often {
 			assert.Positive(t, sum[what], "%q never happened", what)

@@ -104,6 +104,28 @@ func (v *verifier) verify() {
 	_, err = acct.Check(ctx, problem)
 	v.must(err)
 	v.replay(now)
+	v.erase(acct, now)
+}
+
+// erase asserts that collections a grace time apart erase all that no mailbox has,
+// and nothing else.
+func (v *verifier) erase(acct *mailbox.Account, want string) {
+	ctx := context.Background()
+	for range 3 {
+		rep, err := acct.Collect(ctx, mailbox.CollectOptions{})
+		v.must(err)
+		v.w.ledger.countBy("objects erased in the end", rep.Deleted)
+		v.w.hours(25)
+	}
+	if got, _ := v.dump(acct, map[string][]standing{}); got != want {
+		v.w.t.Errorf("seed %d: after collections the account is\n%s, not\n%s", v.w.seed, got, want)
+	}
+	_, err := acct.Check(ctx, func(p mailbox.Problem) {
+		if !p.Harmless || strings.Contains(p.Object, "/body/") {
+			v.w.t.Errorf("seed %d: check after collections: %v", v.w.seed, p)
+		}
+	})
+	v.must(err)
 }
 
 func (v *verifier) must(err error) {
