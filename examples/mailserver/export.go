@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox"
 	"github.com/letterlock/letterlock/mailbox/archive"
 )
@@ -31,7 +32,9 @@ and the exit status is 1. -on-error stop ends at the first. With -json, lines of
 are printed, as by "import".
 
 With -identity, the account's recovery identity, no password is needed, and NAME may be
-left out: the account is found by its key.
+left out: the account is found by its key. If the account's log is so damaged that
+it does not open, -bodies writes every message that the identity decrypts, without
+folders, UIDs and flags; expunged ones may be among them.
 
 ` + passwordHelp,
 		examples: []string{
@@ -46,6 +49,7 @@ left out: the account is found by its key.
 			fs.StringVar(&f.out, "out", "", "the `folder` to write into; must be given")
 			fs.StringVar(&f.format, "format", archive.FormatMaildir, "maildir, mbox or eml")
 			fs.StringVar(&f.only, "folder", "", "export only this `folder`")
+			fs.BoolVar(&f.bodies, "bodies", false, "export every message that -identity decrypts, without looking at the log")
 			fs.StringVar(&f.onError, "on-error", "skip", "skip what cannot be read, or stop")
 			fs.BoolVar(&f.asJSON, "json", false, "print lines of JSON")
 			return func(ctx context.Context, p *program, names []string) error {
@@ -61,6 +65,7 @@ type exportFlags struct {
 	out      string
 	format   string
 	only     string
+	bodies   bool
 	onError  string
 	asJSON   bool
 }
@@ -78,6 +83,8 @@ func (f *exportFlags) check(name string) error {
 		return usagef("-format is maildir, mbox or eml")
 	case name == "" && f.recoveryFile == "":
 		return usagef("NAME or -identity is missing")
+	case f.bodies && (name != "" || f.only != ""):
+		return usagef("-bodies is for -identity alone")
 	}
 	return nil
 }
@@ -86,9 +93,10 @@ func (f *exportFlags) run(ctx context.Context, p *program, name string) error {
 	if err := f.check(name); err != nil {
 		return err
 	}
+	x := &exporter{flags: f, report: newReport(p, f.asJSON)}
+	x.report.verb = "exported"
 	do := func(a *mailbox.Account) error {
-		x := &exporter{flags: f, account: a, report: newReport(p, f.asJSON)}
-		x.report.verb = "exported"
+		x.account = a
 		return x.report.done(x.run(ctx))
 	}
 	if name != "" {
@@ -98,19 +106,29 @@ func (f *exportFlags) run(ctx context.Context, p *program, name string) error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(f.byIdentity(ctx, s, x, do), s.Close())
+}
+
+// byIdentity finds the account by its key.
+func (f *exportFlags) byIdentity(ctx context.Context, s *store, x *exporter, do func(*mailbox.Account) error) error {
 	id, err := readIdentity(f.recoveryFile)
 	if err != nil {
-		return errors.Join(err, s.Close())
+		return err
 	}
 	defer id.Wipe()
+	if f.bodies {
+		return x.report.done(x.bodies(ctx, s.Store, id))
+	}
 	a, err := s.OpenIdentity(ctx, id)
-	if errors.Is(err, mailbox.ErrNoAccount) {
-		err = errors.New("the identity is of no account in this store")
+	switch {
+	case errors.Is(err, mailbox.ErrNoAccount):
+		return errors.New("the identity is of no account in this store")
+	case errors.Is(err, eventlog.ErrCorrupt):
+		return fmt.Errorf("%w (-bodies exports what can be decrypted without it)", err)
+	case err != nil:
+		return err
 	}
-	if err != nil {
-		return errors.Join(err, s.Close())
-	}
-	return errors.Join(do(a), a.Close(), s.Close())
+	return errors.Join(do(a), a.Close())
 }
 
 // exporter moves an account into an archive.

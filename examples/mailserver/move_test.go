@@ -299,10 +299,6 @@ func TestExportPastDamage(t *testing.T) {
 	ok(t, "secret\n", "import", "ann", writeArchive(t, 20), "-store", store)
 	bodies, err := filepath.Glob(filepath.Join(store, "acct", "*", "body", "*"))
 	require.NoError(t, err)
-	if len(bodies) != 40 {
-		bodies, err = filepath.Glob(filepath.Join(store, "acct", "*", "body", "*", "*"))
-		require.NoError(t, err)
-	}
 	require.Len(t, bodies, 40)
 	require.NoError(t, os.Remove(bodies[0]))
 	b, err := os.ReadFile(bodies[1])
@@ -344,4 +340,42 @@ func TestProgressBar(t *testing.T) {
 	assert.Contains(t, bar.String(), "%")
 	assert.Contains(t, out.String(), "imported: 10 mails in 1 folders")
 	assert.Empty(t, err.String())
+}
+
+// Where the log does not open any more, what the identity decrypts is left.
+func TestExportBodies(t *testing.T) {
+	store := newAccount(t)
+	key := filepath.Join(t.TempDir(), "ann.key")
+	require.NoError(t, os.WriteFile(key, []byte(ok(t, "secret\n", "account", "recovery", "ann", "-store", store)), 0o600))
+	ok(t, "secret\n", "import", "ann", writeArchive(t, 20), "-store", store)
+	ok(t, "x\n", "account", "add", "bob", "-store", store)
+	bodies, err := filepath.Glob(filepath.Join(store, "acct", "*", "body", "*"))
+	require.NoError(t, err)
+	require.Len(t, bodies, 40)
+	require.NoError(t, os.Chmod(bodies[3], 0o600))
+	require.NoError(t, os.Truncate(bodies[3], 1700))
+	account := filepath.Dir(filepath.Dir(bodies[0]))
+	for _, kind := range []string{"log", "snap"} {
+		files, err := filepath.Glob(filepath.Join(account, kind, "*"))
+		require.NoError(t, err)
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			b[len(b)-1] ^= 1
+			require.NoError(t, os.Chmod(file, 0o600))
+			require.NoError(t, os.WriteFile(file, b, 0o600))
+		}
+	}
+	r := invoke(t, "", "export", "-identity", key, "-out", filepath.Join(t.TempDir(), "out"), "-store", store)
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.err, "-bodies")
+	out := filepath.Join(t.TempDir(), "out")
+	r = invoke(t, "", "export", "-identity", key, "-bodies", "-format", "eml", "-out", out, "-store", store)
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.out, "exported: 39 mails")
+	assert.Equal(t, 1, strings.Count(r.err, "problem  "), r.err)
+	assert.Contains(t, r.err, filepath.Base(bodies[3]))
+	files, err := filepath.Glob(filepath.Join(out, "INBOX", "*.eml"))
+	require.NoError(t, err)
+	assert.Len(t, files, 39)
 }

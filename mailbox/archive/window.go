@@ -8,7 +8,7 @@ import (
 
 // windowNames is how many names of files are in memory at a time. A folder with
 // more is read more than once.
-const windowNames = 32 << 10
+const windowNames = 16 << 10
 
 // names calls each for the names of all files of a folder, in no order.
 func names(dir string, each func(name string)) error {
