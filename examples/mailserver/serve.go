@@ -236,7 +236,9 @@ func (s *servers) run(ctx context.Context, timeout time.Duration) error {
 		})
 	}
 	s.logger.Info("serving")
+	notify(s.logger, "READY=1")
 	<-ctx.Done()
+	notify(s.logger, "STOPPING=1")
 	s.logger.Info("stopping")
 	failed := context.Cause(ctx)
 	if errors.Is(failed, context.Canceled) {
