@@ -45,9 +45,10 @@ type guardConn struct {
 	line     []byte     // of the response being edited, not whole yet
 	gathered *[]byte    // responses not written yet, from gatherPool
 
-	mu        sync.Mutex // guards what follows; nothing waits while it is held
-	conn      net.Conn   // raw, or TLS on it
-	secure    bool       // conn is TLS
+	mu        sync.Mutex   // guards what follows; nothing waits while it is held
+	conn      net.Conn     // raw, or TLS on it, or compression on that
+	deflate   *deflateConn // conn, if there is compression; what it holds is writeMu's
+	secure    bool         // conn is TLS
 	authed    bool
 	responses responseScanner
 	instead   string    // replaces the answer to the current command
@@ -307,6 +308,10 @@ func (c *guardConn) Close() error {
 		if c.gathered != nil {
 			c.raw.SetWriteDeadline(time.Now().Add(time.Second))
 			c.flush()
+		}
+		if c.compressed() {
+			c.raw.SetWriteDeadline(time.Now().Add(time.Second))
+			c.deflate.flush()
 		}
 		c.writeMu.Unlock()
 	}

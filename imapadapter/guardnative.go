@@ -79,6 +79,9 @@ type transportReader struct{ c *guardConn }
 
 func (r transportReader) Read(p []byte) (int, error) {
 	for {
+		if err := r.c.push(); err != nil {
+			return 0, err
+		}
 		n, err := r.c.transport().Read(p)
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err

@@ -55,6 +55,7 @@ var verbs = map[string]verb{
 	"APPEND":       {whenLoggedIn, (*request).append, tellAll},
 	"CHECK":        {whenSelected, (*request).noop, tellAll},
 	"CLOSE":        {whenSelected, (*request).close, tellNothing},
+	"COMPRESS":     {whenLoggedIn, (*request).beginCompression, tellAll},
 	"COPY":         {whenSelected, (*request).copy, tellAll},
 	"CREATE":       {whenLoggedIn, (*request).create, tellAll},
 	"DELETE":       {whenLoggedIn, (*request).delete, tellAll},
@@ -144,6 +145,8 @@ type request struct {
 	code string // stands in brackets in the tagged OK
 	text string // stands in it, if not "... completed"
 
+	after func() // runs when the answer is written
+
 	echo *mailboxSet // messages of a STORE whose flags the client is to be told
 }
 
@@ -167,15 +170,20 @@ func (s *session) takes(name string) bool {
 // leaving says goodbye if the server shuts down.
 func (s *session) leaving() bool { return s.link.leaving() }
 
-// capabilities returns what is offered beside what the engine offers.
+// capabilities returns what is offered beside what the engine offers. The guard's
+// mu is held.
 func (s *session) capabilities(authed bool) []string {
-	switch {
-	case !authed:
+	if !authed {
 		return nativeCapsBefore
-	case s.account != nil && s.account.Quotas():
-		return slices.Concat(nativeCapsAfter, quotaCaps)
 	}
-	return nativeCapsAfter
+	caps := nativeCapsAfter
+	if s.account != nil && s.account.Quotas() {
+		caps = slices.Concat(caps, quotaCaps)
+	}
+	if s.guard.deflate == nil {
+		caps = append(slices.Clone(caps), "COMPRESS=DEFLATE") // RFC 4978
+	}
+	return caps
 }
 
 // answer executes a command and writes its answer.
@@ -183,7 +191,11 @@ func (s *session) answer(cmd *command) error {
 	r := s.request(cmd)
 	defer r.end()
 	r.finish(r.run())
-	return r.w.close()
+	err := r.w.close()
+	if err == nil && r.after != nil {
+		r.after()
+	}
+	return err
 }
 
 // request begins the work on a command. Its end must be deferred.

@@ -110,6 +110,9 @@ func (r *request) inProgress(done, of int) {
 	r.w.Text(" ", num(done), " ", num(of), ")] Still at work")
 	r.w.end()
 	r.w.flush()
+	if err := r.s.guard.push(); err != nil && r.w.err == nil {
+		r.w.err = err
+	}
 }
 
 // exactly returns the UIDs that match a search with its FUZZY keys taken exactly.
