@@ -10,7 +10,7 @@
 //
 // TestBucket wants a bucket, and is skipped without; .ci/s3 runs it on a real server.
 //
-// Those with programs want curl, swaks, mbsync, neomutt, python3, age (1.3 or newer), and node
-// with the package imapflow (NODE_PATH says where). The script .ci/run installs
-// them all.
+// Those with programs want curl, swaks, mbsync, neomutt, offlineimap, fetchmail, python3, age
+// (1.3 or newer), and node with the package imapflow (NODE_PATH says where). The script
+// .ci/run installs them all.
 package e2e
