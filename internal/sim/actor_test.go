@@ -288,7 +288,12 @@ func (a *actor) collect() {
 	ctx, cancel := a.context()
 	defer cancel()
 	rep, err := a.acct.Collect(ctx, mailbox.CollectOptions{})
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// It stood still, and another collected what it was about to look at. That
+		// this is not for ever is seen in the end.
+		a.w.ledger.count("collections overtaken")
+	case err != nil:
 		a.fine(err)
 	}
 	a.w.ledger.countBy("collected objects", rep.Deleted)
