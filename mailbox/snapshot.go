@@ -212,12 +212,21 @@ func (a *account) adopt(ctx context.Context) error {
 	if err != nil || pos <= known.Pos {
 		return err
 	}
-	s, head, err := a.newestSnapshot(ctx)
-	if err != nil || head.Pos <= known.Pos {
-		return err
+	for try := 1; ; try++ {
+		s, head, err := a.newestSnapshot(ctx)
+		if err != nil || head.Pos <= known.Pos {
+			return err
+		}
+		err = a.rebase(ctx, head, s)
+		if !errors.Is(err, eventlog.ErrTrimmed) || try == adoptTries {
+			return err
+		}
+		// It stood still again, and that one was superseded and collected too.
 	}
-	return a.rebase(ctx, head, s)
 }
+
+// adoptTries bounds how often one call of adopt takes the newest snapshot.
+const adoptTries = 3
 
 func (a *account) newestSnapshot(ctx context.Context) (*state, eventlog.Head, error) {
 	snap, err := a.log.LatestSnapshot(ctx)

@@ -27,7 +27,7 @@ var mutants = []struct {
 	},
 	{
 		"only that there is an entry is looked at, not which", "eventlog/fresh.go",
-		"hash != head.Hash", "hash == Hash{}",
+		"hash != head.Hash", "hash == *new(Hash)",
 	},
 	{
 		"an answer that was lost is taken for a failure", "eventlog/store.go",
@@ -55,8 +55,8 @@ var mutants = []struct {
 		"if age < l.grace {", "if age < -l.grace {",
 	},
 	{
-		"a UID is the one of the first try", "mailbox/append.go",
-		"done = Appended{UIDValidity: m.uidValidity, UID: m.uidNext}", "if done.UID == 0 {\n\t\t\tdone = Appended{UIDValidity: m.uidValidity, UID: m.uidNext}\n\t\t}",
+		"a UID is the one of the first try", "mailbox/appender.go",
+		"done = done[:0]\n\t\tfor i := range p.staged {", "for i := range p.staged[len(done):] {",
 	},
 	{
 		"an entry is told as committed before it is", "eventlog/batch.go",
@@ -64,8 +64,8 @@ var mutants = []struct {
 		"case errors.Is(err, ErrUnknownOutcome):\n\t\t\tfor _, a := range p.answers {\n\t\t\t\ta.call.tell(base.head, nil)\n\t\t\t}\n\t\t\treturn nil",
 	},
 	{
-		"the body of a message is removed when the outcome is not known", "mailbox/append.go",
-		"if refused || notCommitted(err) {", "if refused || staged.Size > 0 {",
+		"the body of a message is removed when the outcome is not known", "mailbox/appender.go",
+		"if refused || notCommitted(err) {", "if refused || err != nil {",
 	},
 	{
 		"UNCHANGEDSINCE is not looked at", "mailbox/change.go",
