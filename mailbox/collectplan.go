@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
 )
@@ -26,11 +27,12 @@ func (c *collector) plan(ctx context.Context) (collectPlan, error) {
 	var p collectPlan
 	a := c.a
 	s, head := a.committer.State()
-	snaps, err := a.log.Snapshots(ctx)
-	if err != nil {
+	var err error
+	if p.rewrite, err = c.dirt(ctx, s); err != nil {
 		return p, err
 	}
-	if p.rewrite, err = c.dirt(ctx, s); err != nil {
+	snaps, snap, manifest, err := a.newestManifest(ctx)
+	if err != nil {
 		return p, err
 	}
 	if len(snaps) == 0 {
@@ -38,10 +40,6 @@ func (c *collector) plan(ctx context.Context) (collectPlan, error) {
 		return p, nil
 	}
 	newest := snaps[len(snaps)-1]
-	snap, manifest, err := a.readManifest(ctx, newest)
-	if err != nil {
-		return p, err
-	}
 	changed := !sameState(manifest, s)
 	ripe := false // another snapshot would let go of what is before this one
 	if !changed && a.store.opts.Now().Sub(snap.Time) >= a.store.opts.Grace {
@@ -60,7 +58,7 @@ func (c *collector) plan(ctx context.Context) (collectPlan, error) {
 func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, newest *state) (bool, error) {
 	_, oldest, err := c.a.readManifest(ctx, snaps[0])
 	var damage *eventlog.CorruptError
-	if errors.As(err, &damage) {
+	if errors.As(err, &damage) || errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
 	if err != nil || !sameState(oldest, newest) {
@@ -73,10 +71,30 @@ func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, n
 	return false, nil
 }
 
-// readManifest opens a snapshot.
+// newestManifest opens the newest snapshot, and returns with it where all are; none
+// if there are none.
+func (a *account) newestManifest(ctx context.Context) (snaps []eventlog.Position, snap *eventlog.Snapshot, s *state, err error) {
+	for range adoptTries {
+		snaps, err = a.log.Snapshots(ctx)
+		if err != nil || len(snaps) == 0 {
+			return nil, nil, nil, err
+		}
+		snap, s, err = a.readManifest(ctx, snaps[len(snaps)-1])
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		// It was superseded and trimmed by one who did not stand still.
+	}
+	return snaps, snap, s, err
+}
+
+// readManifest opens a snapshot. One that is not there any more is fs.ErrNotExist.
 func (a *account) readManifest(ctx context.Context, p eventlog.Position) (*eventlog.Snapshot, *state, error) {
 	snap, err := a.log.ReadSnapshot(ctx, p)
 	if err != nil {
+		if _, gone := a.store.blobs.Stat(ctx, snapshotName(a.prefix, p)); errors.Is(gone, fs.ErrNotExist) {
+			err = fmt.Errorf("mailbox: %w", gone)
+		}
 		return nil, nil, err
 	}
 	s, err := decodeManifest(snap.Payload)

@@ -449,7 +449,9 @@ func (a *actor) expunge() {
 	defer v.Close()
 	set := mailbox.UIDs(s.uid)
 	deleted := s
-	deleted.flags = flagText(append(strings.Fields(s.flags), mailbox.FlagDeleted))
+	if !strings.Contains(s.flags, mailbox.FlagDeleted) { // it is left from one that was refused
+		deleted.flags = flagText(append(strings.Fields(s.flags), mailbox.FlagDeleted))
+	}
 	_, err := v.Store(ctx, set, mailbox.FlagsAdd, []string{mailbox.FlagDeleted}, mailbox.StoreOptions{})
 	o := a.judge("store", err)
 	a.settle(c, o, s, deleted)

@@ -35,6 +35,7 @@ var found = []struct {
 }{
 	{1, "a process that stood still fails for ever: pages that its state stands on were collected"},
 	{60592, "a process that is moved onto a snapshot fails: it stood still, and that was collected too"},
+	{70091, "a collection that stood still says that a snapshot is damaged, which was superseded"},
 }
 
 // TestSeed runs one seed again.
