@@ -89,6 +89,29 @@ async function main() {
     const first = await c.fetchOne('1', { flags: true });
     assert(first.flags.has('\\Flagged') && first.flags.has('project'));
 
+    // A session that comes back asks for what changed, and is told what is gone.
+    const back = new ImapFlow({ host, port: Number(port), secure: false, doSTARTTLS: false, auth: { user, pass }, logger: false, qresync: true });
+    await back.connect();
+    await back.mailboxOpen('INBOX');
+    assert(back.enabled.has('QRESYNC'));
+    const since = back.mailbox.highestModseq;
+    assert(since > 0n);
+    assert(back.mailbox.mailboxId);
+    const gone = new Promise(resolve => back.once('expunge', resolve));
+    await other.mailboxOpen('INBOX');
+    await other.messageFlagsAdd('2', ['$later']);
+    await other.messageDelete('3');
+    await back.noop();
+    assert.equal((await gone).uid, 3);
+    const changed = [];
+    for await (const m of back.fetch('1:*', { uid: true, flags: true }, { changedSince: since })) {
+        changed.push(m.uid);
+        assert(m.modseq > since && m.flags.has('$later'));
+    }
+    assert.deepEqual(changed, [2]);
+    assert((await back.fetchOne('1', { uid: true })).emailId);
+    await back.logout();
+
     await c.mailboxRename(box, ['Projects', 'Done']);
     await c.mailboxDelete(['Projects', 'Done']);
     await other.logout();
