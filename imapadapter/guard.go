@@ -26,6 +26,7 @@ const (
 	minLine = 1 << 10 // a limit below this would refuse sound clients
 
 	commandTimeout = time.Minute      // for a command from its first byte on, for a read of a message
+	messageTimeout = 5 * time.Minute  // for a message, besides what minRate allows
 	minRate        = 8 << 10          // bytes a second that a slow client must reach
 	writeTimeout   = 30 * time.Second // for what the guard itself says
 	refuseTimeout  = time.Second      // for the word to a connection too many

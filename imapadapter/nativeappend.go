@@ -136,6 +136,7 @@ type messageReader struct {
 	c     *guardConn
 	cmd   *command
 	left  int64
+	until time.Time // when all of it must have come
 	asked bool
 	err   error
 	next  *nextMessage // is announced behind this one
@@ -151,11 +152,9 @@ type nextMessage struct {
 // openMessage returns a reader of the message that follows a command. What of it
 // is not read is dropped.
 func (c *guardConn) openMessage(cmd *command) *messageReader {
-	m := &messageReader{c: c, cmd: cmd, left: cmd.message, asked: cmd.nonSync}
+	slow := time.Duration(cmd.message/minRate) * time.Second
+	m := &messageReader{c: c, cmd: cmd, left: cmd.message, asked: cmd.nonSync, until: time.Now().Add(messageTimeout + slow)}
 	c.message = m
-	c.mu.Lock()
-	c.grace = time.Duration(cmd.message/minRate) * time.Second
-	c.mu.Unlock()
 	return m
 }
 
@@ -176,7 +175,7 @@ func (m *messageReader) Read(p []byte) (int, error) {
 			return 0, m.err
 		}
 	}
-	m.c.setPhase(commandTimeout)
+	m.c.setPhase(min(commandTimeout, time.Until(m.until)))
 	if m.left > 1 {
 		n, err := m.c.frames.in.Read(p[:min(int64(len(p)), m.left-1)])
 		m.left -= int64(n)
@@ -254,9 +253,6 @@ func (c *guardConn) dropMessage(cmd *command) {
 		left, asked = m.left, m.asked
 		c.message = nil
 	}
-	c.mu.Lock()
-	c.grace = 0
-	c.mu.Unlock()
 	if left > 0 && asked && c.err == nil {
 		c.frames.abandon(left)
 	}

@@ -161,7 +161,9 @@ func (p *Parser) Store() *Store {
 		return s
 	}
 	for !p.Failed() {
-		s.Flags = append(s.Flags, p.Flag())
+		if s.Flags = append(s.Flags, p.Flag()); len(s.Flags) > maxFlags {
+			p.Fail("too many flags")
+		}
 		if !p.TrySP() {
 			break
 		}

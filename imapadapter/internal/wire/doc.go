@@ -22,6 +22,13 @@ package wire
 // MaxDepth is how deep search keys, lists and sections may be nested.
 const MaxDepth = 64
 
+// Bounds of what one command may list. A megabyte of flags or of header fields
+// could ask for hours of work; sets of messages are only bounded by the command.
+const (
+	maxList  = 1000 // elements of one list, and names of header fields of one FETCH
+	maxFlags = 200  // a mailbox knows 56 keywords
+)
+
 // Error is a mistake in what a client sent. Text is what it is told after BAD.
 type Error struct{ Text string }
 

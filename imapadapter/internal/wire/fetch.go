@@ -241,7 +241,12 @@ func (p *Parser) section(numbers bool) Section {
 	}
 	if strings.HasPrefix(s.Kind, "HEADER.FIELDS") {
 		p.SP()
-		p.List(false, func() { s.Fields = append(s.Fields, p.AString()) })
+		p.List(false, func() {
+			if p.names++; p.names > maxList {
+				p.Fail("too many header fields")
+			}
+			s.Fields = append(s.Fields, p.AString())
+		})
 	}
 	p.Expect(']')
 	return s

@@ -16,6 +16,7 @@ type Parser struct {
 	b     []byte
 	i     int
 	depth int
+	names int // of header fields
 	err   *Error
 }
 
@@ -288,7 +289,11 @@ func (p *Parser) List(empty bool, item func()) {
 		return
 	}
 	p.enter()
-	for !p.Failed() {
+	for n := 0; !p.Failed(); n++ {
+		if n == maxList {
+			p.Fail("list is too long")
+			break
+		}
 		item()
 		if p.Try(')') {
 			break
@@ -324,6 +329,9 @@ func (p *Parser) Flags() []string {
 		}
 		if p.Try(')') {
 			break
+		}
+		if len(flags) == maxFlags {
+			p.Fail("too many flags")
 		}
 		if len(flags) > 0 && !space {
 			p.Fail("expected a space between flags")
