@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -117,6 +118,8 @@ func (f *importFlags) run(ctx context.Context, p *program, name, from string) er
 	if err := f.check(from); err != nil {
 		return err
 	}
+	// Much is made and forgotten: it is not to pile up beside a server.
+	defer debug.SetGCPercent(debug.SetGCPercent(50))
 	return f.with(ctx, p, name, func(a *mailbox.Account) error {
 		im, err := a.Importer(ctx)
 		if err != nil {

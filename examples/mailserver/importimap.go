@@ -104,7 +104,7 @@ func (m *mover) openServer(ctx context.Context, p *program, from string) (*sourc
 func refusal(err error) error {
 	var answer *imap.Error
 	if errors.As(err, &answer) {
-		return fmt.Errorf("the server says %s %s", answer.Type, answer.Code)
+		return errors.New(strings.TrimSpace(fmt.Sprintf("the server says %s %s", answer.Type, answer.Code)))
 	}
 	return err
 }
