@@ -223,6 +223,8 @@ class State:
         elif kind == 14:
             boxes[self.next_id] = Box(boxes.pop(f[0]).name)
             self.next_id += 1
+        elif kind == 15:
+            self.next_id = max(self.next_id, f[1])
         elif kind not in (5, 10):  # subscriptions, \Recent
             raise SystemExit("an event of kind %d: this program is older than the store" % kind)
 

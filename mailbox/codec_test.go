@@ -225,3 +225,17 @@ func FuzzMailboxName(f *testing.F) {
 		require.Equal(t, name, again)
 	})
 }
+
+// The program that reads a store when this one is gone knows every event.
+func TestRescueKnowsEveryEvent(t *testing.T) {
+	script, err := os.ReadFile(filepath.Join("..", "docs", "rescue.py"))
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(script), "elif kind not in (")
+	require.True(t, ok)
+	ignored, _, _ := strings.Cut(rest, ")")
+	for k := range byte(255) {
+		if newEvent(k) != nil && !strings.Contains(string(script), fmt.Sprintf("if kind == %d:", k)) {
+			require.Contains(t, strings.Split(ignored, ", "), fmt.Sprint(k), "event of kind %d", k)
+		}
+	}
+}
