@@ -194,12 +194,27 @@ func (c *checker) account(ctx context.Context, hex string, named map[string]stri
 	c.rep.Accounts++
 	if named[hex] == "" {
 		c.problem(Problem{Object: prefix, Err: errors.New("no name refers to this account"), Harmless: true})
+		// One that is being made, or the rest of a try that failed, need not be whole.
+		if began, err := c.began(ctx, prefix); err != nil || !began {
+			return err
+		}
 	}
 	_, err = c.store.published(ctx, prefix)
 	if err := c.wrong(ctx, prefix+publishedKey, err); err != nil {
 		return err
 	}
 	return c.log(ctx, eventlog.Config{Store: c.store.blobs, Prefix: prefix, ID: eventlog.ID(slot)})
+}
+
+// began reports whether an account's log has an entry: all else is made before.
+func (c *checker) began(ctx context.Context, prefix string) (bool, error) {
+	for _, err := range c.store.blobs.List(ctx, prefix+"log/", "") {
+		if err != nil {
+			return false, fmt.Errorf("mailbox: check: %w", err)
+		}
+		return true, nil
+	}
+	return false, nil
 }
 
 func (c *checker) log(ctx context.Context, cfg eventlog.Config) error {

@@ -145,3 +145,14 @@ func TestUsageAndHistory(t *testing.T) {
 		require.NotContains(t, describe(e)[0], "event of kind", name)
 	}
 }
+
+// What is left of an account that was never made is no damage.
+func TestCheckOfAHalfMadeAccount(t *testing.T) {
+	ctx := t.Context()
+	blobs := memblob.New()
+	s := openStore(t, blobs)
+	newUser(t, s, "ann")
+	require.NoError(t, blobs.Create(ctx, "acct/"+strings.Repeat("0", 32)+"/key/0001", strings.NewReader("cut")))
+	_, err := s.Check(ctx, func(p Problem) { require.True(t, p.Harmless, "%v", p) })
+	require.NoError(t, err)
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,11 +23,14 @@ type place string
 
 func (p place) bucket() bool { return strings.HasPrefix(string(p), s3url.Scheme+"://") }
 
-// open opens the place. The closer is nil if there is nothing to close.
-func (p place) open(ctx context.Context, mode openMode) (blob.Store, io.Closer, error) {
+// open opens the place. The caller closes it.
+func (p place) open(ctx context.Context, mode openMode) (_ blob.Store, closeIt func() error, err error) {
 	if p.bucket() {
 		s, err := s3url.Open(ctx, string(p))
-		return s, s, err
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
 	}
 	if mode == mustExist {
 		if _, err := os.Stat(filepath.Join(string(p), filepath.FromSlash(formatObject))); errors.Is(err, fs.ErrNotExist) {
@@ -38,7 +40,7 @@ func (p place) open(ctx context.Context, mode openMode) (blob.Store, io.Closer, 
 		return nil, nil, err
 	}
 	s, err := diskblob.Open(string(p), nil)
-	return s, nil, err
+	return s, func() error { return nil }, err
 }
 
 // pair is where objects are copied from and to.
@@ -70,20 +72,16 @@ func (p pair) with(ctx context.Context, do func(from, to blob.Store) error) (err
 	if err := p.apart(); err != nil {
 		return err
 	}
-	from, closer, err := p.from.open(ctx, mustExist)
+	from, closeFrom, err := p.from.open(ctx, mustExist)
 	if err != nil {
 		return err
 	}
-	if closer != nil {
-		defer func() { err = errors.Join(err, closer.Close()) }()
-	}
-	to, closer, err := p.to.open(ctx, mayCreate)
+	defer func() { err = errors.Join(err, closeFrom()) }()
+	to, closeTo, err := p.to.open(ctx, mayCreate)
 	if err != nil {
 		return err
 	}
-	if closer != nil {
-		defer func() { err = errors.Join(err, closer.Close()) }()
-	}
+	defer func() { err = errors.Join(err, closeTo()) }()
 	return do(from, to)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/internal/fakes3"
 )
 
 func TestBackupAndRestore(t *testing.T) {
@@ -79,4 +82,25 @@ func TestBackupRefuses(t *testing.T) {
 	assert.Equal(t, exitFailed, r.code)
 	assert.Contains(t, r.out, "copy differs from the source")
 	assert.Contains(t, r.err, "problems found")
+}
+
+// A store moves from a folder to a bucket and back by one command, and nothing is
+// different for anybody.
+func TestMoveToABucketAndBack(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("AWS_ACCESS_KEY_ID", fakes3.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	srv := httptest.NewServer(fakes3.New())
+	defer srv.Close()
+	bucket := "s3://" + fakes3.Bucket + "/moved?region=x&endpoint=" + srv.URL
+	ok(t, "pw\n", "account", "add", "ann", "-store", "mail")
+	was := ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", "mail")
+	ok(t, "", "backup", "-store", "mail", "-to", bucket, "-verify")
+	assert.Equal(t, was, ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", bucket, "-name-key", "mail.namekey"))
+	ok(t, "", "backup", "-store", bucket, "-to", "back", "-verify")
+	assert.Equal(t, was, ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", "back", "-name-key", "mail.namekey"))
+	ok(t, "", "restore", "-from", bucket, "-store", "restored")
+	ok(t, "pw\n", "check", "-account", "ann", "-store", "restored")
+	r := invoke(t, "", "restore", "-from", "back", "-store", bucket)
+	assert.Contains(t, r.err, "there is a store in")
 }
