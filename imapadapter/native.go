@@ -71,6 +71,7 @@ var verbs = map[string]verb{
 	"LSUB":         {whenLoggedIn, (*request).lsub, tellAll},
 	"MOVE":         {whenSelected, (*request).move, tellNothing},
 	"NAMESPACE":    {whenLoggedIn, (*request).namespace, tellAll},
+	"NOTIFY":       {whenLoggedIn, (*request).notify, tellAll},
 	"NOOP":         {whenever, (*request).noop, tellAll},
 	"REPLACE":      {whenSelected, (*request).replace, tellNothing},
 	"RENAME":       {whenLoggedIn, (*request).rename, tellAll},
@@ -118,6 +119,7 @@ var (
 		"PREVIEW",           // RFC 8970
 		"MULTIAPPEND",       // RFC 3502
 		"REPLACE",           // RFC 8508
+		"NOTIFY",            // RFC 5465
 	}
 )
 

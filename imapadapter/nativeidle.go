@@ -59,15 +59,20 @@ func (r *request) resume() {
 	*r.operation = *r.s.begin(r.name)
 }
 
-// told tells a client that idles what happened.
+// told tells a client that idles, or asked for it by NOTIFY, what happened.
 func (s *session) told() error {
-	if !s.idling {
+	if !s.idling && s.notified == nil {
 		return nil
 	}
 	r := &request{operation: s.begin("IDLE"), name: "IDLE", w: s.guard.responder()}
 	defer r.end()
 	r.w.UTF8 = s.utf8()
-	r.news(false)
+	if s.idling && s.view != nil {
+		r.news(false)
+	}
+	if s.notified != nil {
+		r.tellNotified()
+	}
 	return r.w.close()
 }
 

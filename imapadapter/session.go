@@ -49,6 +49,7 @@ type session struct {
 	mu       sync.Mutex // protects what follows
 	account  *mailbox.Account
 	view     *mailbox.View
+	notified *notify         // what the client asked NOTIFY for, or nil
 	deleted  bool            // the client was told that the view's mailbox is gone
 	echo     *mailbox.Set    // messages of a STORE whose flags the client is to be told
 	saved    []mailbox.Range // UIDs of the last SEARCH RETURN (SAVE): RFC 5182
@@ -97,6 +98,7 @@ func (s *session) Close() error {
 func (s *session) leave() {
 	s.deselect()
 	if s.account != nil {
+		s.notifyNothing()
 		_ = s.account.Close()
 		s.account = nil
 	}

@@ -1,0 +1,289 @@
+package imapadapter
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/letterlock/letterlock/imapadapter/internal/wire"
+	"github.com/letterlock/letterlock/mailbox"
+)
+
+// notify is what a client wants to hear without asking (RFC 5465). One watch of the
+// account serves all mailboxes: what happened is found by comparing what is known
+// of them, which the state answers without reading a message.
+type notify struct {
+	groups []wire.NotifyGroup
+	watch  *mailbox.Watch
+	boxes  map[mailbox.MailboxID]noted
+	subs   map[string]bool // names that are subscribed to
+}
+
+// noted is what a client was told of a mailbox, or might know.
+type noted struct {
+	name     string
+	messages int
+	uidNext  mailbox.UID
+	modseq   mailbox.ModSeq
+}
+
+// notify handles NOTIFY.
+func (r *request) notify() error {
+	args := r.p.Notify()
+	if err := r.p.End(); err != nil {
+		return err
+	}
+	if err := checkNotify(args); err != nil {
+		return err
+	}
+	for _, g := range args.Groups {
+		for i, name := range g.Mailboxes {
+			if name, err := mailbox.CanonicalName(name); err == nil { // no other can come to be
+				g.Mailboxes[i] = name
+			}
+		}
+	}
+	s := r.s
+	s.notifyNothing()
+	if args.None {
+		return nil
+	}
+	n := &notify{groups: args.Groups, watch: s.account.WatchFunc(s.guard.poke)}
+	infos, err := s.account.Mailboxes(r.ctx)
+	if err != nil {
+		n.watch.Close()
+		return r.fail(err)
+	}
+	s.notified = n
+	n.boxes, n.subs = notes(infos)
+	if args.Status {
+		for i := range infos {
+			if info := &infos[i]; info.Exists && n.wants(info.Name, n.subs[info.Name], "MESSAGENEW") && !r.isSelected(info.ID) {
+				r.writeNews(info)
+			}
+		}
+	}
+	return nil
+}
+
+// notifyNothing ends what NOTIFY began.
+func (s *session) notifyNothing() {
+	if s.notified != nil {
+		s.notified.watch.Close()
+		s.notified = nil
+	}
+}
+
+// checkNotify refuses what RFC 5465 does not allow (sections 5.2, 5.3 and 8).
+func checkNotify(args *wire.Notify) error {
+	for _, g := range args.Groups {
+		has := func(e string) bool { return slices.Contains(g.Events, e) }
+		switch {
+		case g.Unknown:
+			return no(imap.ResponseCode("BADEVENT ("+strings.Join(wire.NotifyEvents, " ")+")"), "An event is not supported")
+		case has("MESSAGENEW") != has("MESSAGEEXPUNGE"):
+			return bad("MessageNew and MessageExpunge go together")
+		case has("FLAGCHANGE") && !has("MESSAGENEW"):
+			return bad("FlagChange needs MessageNew and MessageExpunge")
+		case g.Fetch != nil && !strings.HasPrefix(g.Filter, "SELECTED"):
+			return bad("Only of the selected mailbox more can be told of a message")
+		}
+	}
+	return nil
+}
+
+func notes(infos []mailbox.MailboxInfo) (map[mailbox.MailboxID]noted, map[string]bool) {
+	boxes, subs := map[mailbox.MailboxID]noted{}, map[string]bool{}
+	for i := range infos {
+		info := &infos[i]
+		if info.Exists {
+			boxes[info.ID] = noted{info.Name, info.Messages, info.UIDNext, info.HighestModSeq}
+		}
+		if info.Subscribed {
+			subs[info.Name] = true
+		}
+	}
+	return boxes, subs
+}
+
+// wants reports whether an event of a mailbox that is not selected is to be told:
+// the first group that has the mailbox decides.
+func (n *notify) wants(name string, subscribed bool, event string) bool {
+	for _, g := range n.groups {
+		in := false
+		switch g.Filter {
+		case "INBOXES":
+			in = name == mailbox.Inbox
+		case "PERSONAL":
+			in = true
+		case "SUBSCRIBED":
+			in = subscribed
+		case "MAILBOXES":
+			in = slices.Contains(g.Mailboxes, name)
+		case "SUBTREE":
+			in = slices.ContainsFunc(g.Mailboxes, func(top string) bool {
+				return name == top || strings.HasPrefix(name, top+string(mailbox.Separator))
+			})
+		}
+		if in {
+			return slices.Contains(g.Events, event)
+		}
+	}
+	return false
+}
+
+// selected returns what is wanted of the selected mailbox, nil for what every
+// client is told at the end of its commands.
+func (n *notify) selected() *wire.NotifyGroup {
+	for i := range n.groups {
+		if g := &n.groups[i]; strings.HasPrefix(g.Filter, "SELECTED") && slices.Contains(g.Events, "MESSAGENEW") {
+			return g
+		}
+	}
+	return nil
+}
+
+func (r *request) isSelected(id mailbox.MailboxID) bool {
+	return r.s.view != nil && r.s.view.ID() == id
+}
+
+// tellNotified tells what the client asked NOTIFY for. Trouble in finding out is
+// logged; the next change looks again.
+func (r *request) tellNotified() {
+	n := r.s.notified
+	if r.s.view != nil {
+		if g := n.selected(); g != nil {
+			r.tellSelected(g)
+		}
+	}
+	infos, err := r.s.account.Mailboxes(r.ctx)
+	if err != nil {
+		r.s.warn(r.name, err)
+		return
+	}
+	was, wasSub := n.boxes, n.subs
+	n.boxes, n.subs = notes(infos)
+	for i := range infos {
+		info := &infos[i]
+		if info.Exists {
+			old, known := was[info.ID]
+			r.tellMailbox(info, old, known)
+		}
+	}
+	r.tellGone(was)
+	r.tellSubscriptions(wasSub)
+}
+
+// tellSelected tells what happened in the selected mailbox, and what is asked for of
+// the messages that came.
+func (r *request) tellSelected(g *wire.NotifyGroup) {
+	from := r.s.view.UIDNext()
+	changes := r.news(g.Filter == "SELECTED-DELAYED")
+	if g.Fetch == nil || !changes.ExistsChanged || r.s.view.UIDNext() == from {
+		return
+	}
+	o := *g.Fetch
+	o.Sections, o.Binaries = peeking(o.Sections), peeking(o.Binaries)
+	o.UID = o.UID || !r.s.enabled.uidonly
+	f := &fetch{op: r.operation, o: &o, rev2: r.s.enabled.rev2}
+	f.sink = &nativeSink{fetch: f, r: r}
+	came := mailbox.Range{First: uint32(from), Last: uint32(r.s.view.UIDNext() - 1)}
+	if err := f.serve(mailbox.Set{Ranges: []mailbox.Range{came}, UID: true}); err != nil {
+		r.s.warn(r.name, err)
+	}
+}
+
+// peeking makes sections be read without setting \Seen.
+func peeking(in []wire.Section) []wire.Section {
+	out := slices.Clone(in)
+	for i := range out {
+		out[i].Peek = true
+	}
+	return out
+}
+
+// tellMailbox tells what happened to a mailbox that is there.
+func (r *request) tellMailbox(info *mailbox.MailboxInfo, old noted, known bool) {
+	n := r.s.notified
+	wants := func(event string) bool { return n.wants(info.Name, n.subs[info.Name], event) }
+	switch {
+	case !known && wants("MAILBOXNAME"):
+		r.writeName(info.Name, "", "")
+	case known && old.name != info.Name && (wants("MAILBOXNAME") || n.wants(old.name, n.subs[old.name], "MAILBOXNAME")):
+		r.writeName(info.Name, "", old.name)
+	}
+	if r.isSelected(info.ID) {
+		return
+	}
+	counts := info.Messages != old.messages || info.UIDNext != old.uidNext
+	switch {
+	case known && info.HighestModSeq == old.modseq, !known && info.Messages == 0:
+	case counts && wants("MESSAGENEW"), !counts && wants("FLAGCHANGE"):
+		r.writeNews(info)
+	}
+}
+
+// tellGone tells which mailboxes are no more.
+func (r *request) tellGone(was map[mailbox.MailboxID]noted) {
+	n := r.s.notified
+	var names []string
+	for id, old := range was {
+		if _, there := n.boxes[id]; !there && n.wants(old.name, n.subs[old.name], "MAILBOXNAME") {
+			names = append(names, old.name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		r.writeName(name, `\NonExistent`, "")
+	}
+}
+
+// tellSubscriptions tells which names are subscribed to now, and which no more.
+func (r *request) tellSubscriptions(was map[string]bool) {
+	n := r.s.notified
+	var names []string
+	for name := range n.subs {
+		if !was[name] {
+			names = append(names, name)
+		}
+	}
+	for name := range was {
+		if !n.subs[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !n.wants(name, true, "SUBSCRIPTIONCHANGE") {
+			continue
+		}
+		attr := ""
+		if n.subs[name] {
+			attr = `\Subscribed`
+		}
+		r.writeName(name, attr, "")
+	}
+}
+
+// writeName writes a LIST response.
+func (r *request) writeName(name, attr, old string) {
+	w := r.w
+	w.Text("* LIST (", attr, `) "/" `)
+	w.Mailbox(name)
+	if old != "" { // RFC 5465 section 5.4
+		w.Text(` ("OLDNAME" (`)
+		w.Mailbox(old)
+		w.Text("))")
+	}
+	w.end()
+}
+
+// writeNews writes where a mailbox stands.
+func (r *request) writeNews(info *mailbox.MailboxInfo) {
+	items := []string{"MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}
+	if r.s.enabled.condstore {
+		items = append(items, "HIGHESTMODSEQ")
+	}
+	r.writeStatus(info.Name, &info.Status, items)
+}
