@@ -103,7 +103,8 @@ func FuzzNativeLiteral(f *testing.F) {
 	w := newFuzzWorld(f)
 	for _, head := range []string{
 		"DELETE ", "STATUS ", "SEARCH TEXT ", "SEARCH HEADER ", "FETCH 1 BODY[HEADER.FIELDS (", "UID STORE 1 FLAGS ", "COPY 1 ", "SELECT ",
-		"ID (\"name\" ", "LIST \"\" (", "CREATE ", "APPEND INBOX ", "APPEND INBOX (\\Seen) ", "APPEND ", "IDLE ", "NOOP ", "ENABLE ", "EXAMINE INBOX (",
+		"ID (\"name\" ", "LIST \"\" (", "CREATE ", "APPEND INBOX ", "APPEND INBOX (\\Seen) ", "REPLACE 1 INBOX ", "UID REPLACE 1 ",
+		"SORT (DATE) UTF-8 TEXT ", "THREAD REFERENCES ", "NOTIFY SET (MAILBOXES (", "APPEND ", "IDLE ", "NOOP ", "ENABLE ", "EXAMINE INBOX (",
 	} {
 		for kind := range uint8(4) {
 			f.Add([]byte(head), kind, uint32(17), []byte(""), uint64(1))
@@ -166,7 +167,7 @@ func FuzzNativeLine(f *testing.F) {
 		switch {
 		case strings.Contains(text, "{"), strings.HasSuffix(strings.TrimRight(text, " "), "}"):
 			return // a literal, or what could be one
-		case word == "IDLE", word == "AUTHENTICATE", word == "LOGOUT", word == "UNAUTHENTICATE":
+		case word == "IDLE", word == "AUTHENTICATE", word == "LOGOUT", word == "UNAUTHENTICATE", word == "COMPRESS":
 			return
 		}
 		stage := 0
@@ -204,7 +205,8 @@ func FuzzNativeSession(f *testing.F) {
 	}
 	for i, s := range []string{
 		"a IDLE\r\nDONE\r\nb NOOP\r\n", "a IDLE\r\nb NOOP\r\n", "a IDLE\r\n", "a APPEND INBOX {3+}\r\nabc\r\nb NOOP\r\n", "a APPEND INBOX {3+}\r\nabcd\r\n",
-		"a APPEND INBOX {30+}\r\nabc", "a FETCH 1:* (FULL BODY[])\r\n", "a ENABLE QRESYNC UIDONLY\r\nb UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)\r\n",
+		"a APPEND INBOX {3+}\r\nabc {3+}\r\ndef {0+}\r\n\r\nb NOOP\r\n", "a NOTIFY SET STATUS (PERSONAL (MessageNew MessageExpunge MailboxName))\r\nb CREATE x\r\nc NOOP\r\n",
+		"a COMPRESS DEFLATE\r\n", "a REPLACE 1 INBOX {3+}\r\nabc {3+}\r\nabc\r\n", "a APPEND INBOX {30+}\r\nabc", "a FETCH 1:* (FULL BODY[])\r\n", "a ENABLE QRESYNC UIDONLY\r\nb UID FETCH 1:* FLAGS (CHANGEDSINCE 1 VANISHED)\r\n",
 		"a SEARCH RETURN (SAVE) ALL\r\nb MOVE $ victim\r\nc UID EXPUNGE $\r\n", "a SELECT INBOX (QRESYNC (1 1 1:4294967295 (1:4294967295 1:4294967295)))\r\n",
 	} {
 		f.Add([]byte(s), uint64(i))

@@ -9,17 +9,22 @@ import (
 
 // readers are all that reads a command.
 var readers = map[string]func(*Parser){
-	"APPEND": func(p *Parser) { p.Append() },
-	"COPY":   func(p *Parser) { p.SetAndMailbox() },
-	"CREATE": func(p *Parser) { p.Create() },
-	"ENABLE": func(p *Parser) { p.Enable() },
-	"FETCH":  func(p *Parser) { p.Fetch() },
-	"ID":     func(p *Parser) { p.ID() },
-	"LIST":   func(p *Parser) { p.ListArgs() },
-	"SEARCH": func(p *Parser) { p.Search() },
-	"SELECT": func(p *Parser) { p.Select() },
-	"STATUS": func(p *Parser) { p.SP(); p.Mailbox(); p.SP(); p.StatusItems() },
-	"STORE":  func(p *Parser) { p.Store() },
+	"APPEND":  func(p *Parser) { p.Append() },
+	"COPY":    func(p *Parser) { p.SetAndMailbox() },
+	"CREATE":  func(p *Parser) { p.Create() },
+	"ENABLE":  func(p *Parser) { p.Enable() },
+	"FETCH":   func(p *Parser) { p.Fetch() },
+	"ID":      func(p *Parser) { p.ID() },
+	"LIST":    func(p *Parser) { p.ListArgs() },
+	"SEARCH":  func(p *Parser) { p.Search() },
+	"SELECT":  func(p *Parser) { p.Select() },
+	"NOTIFY":  func(p *Parser) { p.Notify() },
+	"QUOTA":   func(p *Parser) { p.Quota() },
+	"REPLACE": func(p *Parser) { p.Replace() },
+	"SORT":    func(p *Parser) { p.Sort() },
+	"THREAD":  func(p *Parser) { p.Thread() },
+	"STATUS":  func(p *Parser) { p.SP(); p.Mailbox(); p.SP(); p.StatusItems() },
+	"STORE":   func(p *Parser) { p.Store() },
 }
 
 // seeds are arguments of commands, sound and not.
@@ -29,6 +34,8 @@ var seeds = []string{
 	" (\"name\" \"x\" \"os\" NIL)", " NIL", " (SUBSCRIBED RECURSIVEMATCH) \"\" (INBOX %*) RETURN (STATUS (MESSAGES HIGHESTMODSEQ) CHILDREN)",
 	" RETURN (MIN PARTIAL -1:-5 SAVE) CHARSET UTF-8 OR (NOT 1:3 FUZZY TEXT \"a b\") HEADER x {3+}\r\nabc MODSEQ \"/flags/\\\\draft\" all 620162338",
 	" SENTSINCE 1-Feb-1994 UNKEYWORD $x YOUNGER 5 LARGER 0 UID $ SAVEDON \"3-Mar-2024\"", " INBOX (QRESYNC (67890007 90060115194045000 41:211,214:541 (1:3 5,7:8)) CONDSTORE)",
+	" SET STATUS (selected-delayed (MessageNew (UID BODY[]) MessageExpunge)) (subtree (a \"b\") NONE)", " \"\" (STORAGE 512)", " 4 {6+}\r\nDrafts (\\Seen) {9+}",
+	" RETURN (MIN PARTIAL 1:5) (REVERSE DATE CC) UTF-8 ALL", " REFERENCES US-ASCII UNSEEN", " 1 (PREVIEW (LAZY) THREADID)",
 	" x (UNSEEN MAILBOXID)", " 1,2 (UNCHANGEDSINCE 320162338) -FLAGS.SILENT (\\Deleted)", " 1 FLAGS a b \\c", "", " ", " (", " \"", " {", " {9999999999}", " {3}\r\nab",
 	" ((((((((((((((((SEEN", " NOT NOT NOT NOT SEEN", " \"\\", " \x00", " 4294967296", " 1:2:3", " BODY[", " (BODY[])<", " &AGE-",
 }
