@@ -3,6 +3,7 @@ package imapadapter
 import (
 	"bytes"
 	"compress/flate"
+	"encoding/base64"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -130,6 +131,22 @@ func TestInflateMemory(t *testing.T) {
 	_, err = io.Copy(io.Discard, f)
 	require.NoError(t, err)
 	require.LessOrEqual(t, cap(f.window), 512)
+}
+
+// Text in base64, as attachments are uploaded.
+func BenchmarkInflate(b *testing.B) {
+	text := []byte(base64.StdEncoding.EncodeToString(inflateTexts()["noise"]))
+	var packed bytes.Buffer
+	w, err := flate.NewWriter(&packed, 6)
+	require.NoError(b, err)
+	_, _ = w.Write(text)
+	require.NoError(b, w.Close())
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		n, err := io.Copy(io.Discard, newInflater(bytes.NewReader(packed.Bytes())))
+		require.NoError(b, err)
+		require.Equal(b, int64(len(text)), n)
+	}
 }
 
 func FuzzInflate(f *testing.F) {
