@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"runtime"
+	"runtime/metrics"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -343,9 +344,11 @@ func TestImportMemory(t *testing.T) {
 	require.Less(t, int64(peak)-int64(base), int64(32<<20))
 }
 
+// heap returns the bytes in use, less what was allocated since they were counted:
+// that may be garbage.
 func heap() uint64 {
 	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }

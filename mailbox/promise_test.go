@@ -138,10 +138,8 @@ func TestListingReadsNoBody(t *testing.T) {
 // ran.
 func grown(t *testing.T, do func()) int64 {
 	t.Helper()
-	var start, now runtime.MemStats
 	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&start)
+	start := heap()
 	stop, done := make(chan struct{}), make(chan uint64)
 	go func() {
 		peak := uint64(0)
@@ -151,15 +149,13 @@ func grown(t *testing.T, do func()) int64 {
 				done <- peak
 				return
 			case <-time.After(2 * time.Millisecond):
-				runtime.GC() // what is still live, not what waits to be collected
-				runtime.ReadMemStats(&now)
-				peak = max(peak, now.HeapAlloc)
+				peak = max(peak, heap())
 			}
 		}
 	}()
 	do()
 	close(stop)
-	return int64(<-done) - int64(start.HeapAlloc)
+	return int64(<-done) - int64(start)
 }
 
 // bigMail yields a message of about n bytes with an attachment, without ever
