@@ -135,6 +135,10 @@ func (a *actor) judge(what string, err error) outcome {
 	case a.w.isDead(a.inst), errors.Is(err, eventlog.ErrUnknownOutcome),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		o = unknown
+	case errors.Is(err, mailbox.ErrExpired), errors.Is(err, fs.ErrNotExist):
+		// The process stood still after the view was opened, and what it shows was
+		// collected. What is lost for good is seen in the end.
+		a.w.ledger.count("views expired")
 	default:
 		a.fine(err)
 	}
@@ -336,6 +340,12 @@ func (a *actor) pick() (*copied, standing, bool) {
 // open selects a folder for one change.
 func (a *actor) open(ctx context.Context, folder string) (*mailbox.View, bool) {
 	v, err := a.acct.Select(ctx, folder, false)
+	for try := 0; errors.Is(err, fs.ErrNotExist) && try < 3; try++ {
+		// It stood still in the middle of this, and what it was about to look at was
+		// collected. That must not go on.
+		a.w.ledger.count("views expired")
+		v, err = a.acct.Select(ctx, folder, false)
+	}
 	if err != nil {
 		a.fine(err)
 		return nil, false

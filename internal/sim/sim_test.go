@@ -105,7 +105,7 @@ func TestSeeds(t *testing.T) {
 			assert.Positive(t, sum[what], "%q never happened", what)
 		}
 	}
-	if seeds >= 1000 {
+	if seeds >= 500 {
 		for _, what := range seldom {
 			assert.Positive(t, sum[what], "%q never happened", what)
 		}
