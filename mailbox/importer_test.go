@@ -352,3 +352,22 @@ func heap() uint64 {
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
+
+// An import ends where an account is full; what fitted is there, and nothing else.
+func TestImportOverQuota(t *testing.T) {
+	ctx := t.Context()
+	s, err := Open(ctx, memblob.New(), Options{Password: cheap, Quotas: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, s.CreateAccount(ctx, "ann", []byte("secret of ann")))
+	require.NoError(t, s.SetQuota(ctx, "ann", Quota{Messages: importEntry + 10}))
+	a := login(t, s, "ann")
+	im, err := a.Importer(ctx)
+	require.NoError(t, err)
+	res, err := im.Import(ctx, Inbox, sequence(movings(1, 2*importEntry)), ImportOptions{UIDValidity: 9})
+	require.ErrorIs(t, err, ErrOverQuota)
+	require.Equal(t, ImportResult{Added: importEntry, KeptUIDs: true}, res)
+	rep, err := a.Check(ctx, func(p Problem) { t.Errorf("check: %v", p) })
+	require.NoError(t, err)
+	require.Equal(t, importEntry, rep.Messages)
+}
