@@ -136,6 +136,11 @@ func (c *guardConn) load(text []byte, cuts ...int) {
 
 // next waits for a command that is the engine's to answer.
 func (c *guardConn) next() {
+	if c.native != nil && !c.appendFollows() {
+		if c.err = c.native.settle(); c.err != nil {
+			return
+		}
+	}
 	c.await()
 	cmd, err := c.frames.Next()
 	if err != nil {

@@ -18,6 +18,9 @@ type native interface {
 	// answer executes a command and writes its answer. An error ends the
 	// connection.
 	answer(cmd *command) error
+	// settle answers commands whose answer was put off. It is called before the
+	// client is waited for, and before a command that is not of their kind.
+	settle() error
 	// told is called after a poke, while the client is waited for.
 	told() error
 	// leaving says goodbye if the connection is to end now.

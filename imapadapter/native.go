@@ -170,7 +170,14 @@ func (s *session) takes(name string) bool {
 }
 
 // leaving says goodbye if the server shuts down.
-func (s *session) leaving() bool { return s.link.leaving() }
+func (s *session) leaving() bool {
+	select {
+	case <-s.link.draining():
+		_ = s.settle() // who is gone hears no goodbye either
+	default:
+	}
+	return s.link.leaving()
+}
 
 // capabilities returns what is offered beside what the engine offers. The guard's
 // mu is held.
@@ -191,9 +198,24 @@ func (s *session) capabilities(authed bool) []string {
 // answer executes a command and writes its answer.
 func (s *session) answer(cmd *command) error {
 	r := s.request(cmd)
-	defer r.end()
-	r.finish(r.run())
-	err := r.w.close()
+	later := false
+	defer func() {
+		if later { // or by now
+			s.mu.Unlock()
+			return
+		}
+		r.end()
+	}()
+	err := r.run()
+	if later = errors.Is(err, errLater); later {
+		r.w.rest()
+		if err == errLater {
+			err = nil
+		}
+		return errors.Join(err, r.w.err)
+	}
+	r.finish(err)
+	err = r.w.close()
 	if err == nil && r.after != nil {
 		r.after()
 	}

@@ -28,16 +28,20 @@ func (r *request) append() error {
 	if err != nil {
 		return r.failDest(err)
 	}
-	defer p.Abort(r.ctx)
-	if err := r.addMessages(args.Message, p.Add); err != nil {
+	l := &laterAppend{request: r, appender: p, size: r.cmd.message}
+	if err := r.addMessages(args.Message, l.add); err != nil {
+		_ = l.wait()
+		p.Abort(r.ctx)
 		return err
 	}
-	done, err := p.Commit(r.ctx)
-	if err != nil {
-		return r.failDest(err)
+	r.s.appends = append(r.s.appends, l)
+	if l.mayWait() {
+		return errLater
 	}
-	r.code = appendUID(done)
-	return nil
+	if err := r.s.settleAppends(); err != nil {
+		return errors.Join(errLater, err)
+	}
+	return errLater
 }
 
 // appendUID returns APPENDUID (RFC 4315 section 3).

@@ -56,6 +56,7 @@ type session struct {
 	failures int             // logins that failed
 	enabled  enabled         // what the client enabled, if there is a guard
 	idling   bool            // the client is in an IDLE of ours
+	appends  []*laterAppend  // to be answered
 }
 
 var (
@@ -96,6 +97,8 @@ func (s *session) Close() error {
 
 // leave gives back the account and all that belongs to it.
 func (s *session) leave() {
+	s.dropAppends(s.appends)
+	s.appends = nil
 	s.deselect()
 	if s.account != nil {
 		s.notifyNothing()

@@ -25,6 +25,9 @@ type Appender struct {
 	meta    int // bytes of their metadata
 	replace *replaced
 	over    bool
+
+	shared  bool // what is staged is of other Appenders, who are asked if this one is refused
+	refused bool // by what Commit found in the mailbox
 }
 
 // replaced is a message that goes when others come.
@@ -159,7 +162,8 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 		return e, nil
 	})
 	if err != nil {
-		if refused || notCommitted(err) {
+		p.refused = refused
+		if (refused || notCommitted(err)) && !p.shared {
 			p.unstage(ctx, a)
 		}
 		return nil, err

@@ -1,6 +1,7 @@
 package blobtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -63,12 +64,19 @@ func (s *Slow) request(ctx context.Context, op Op, name string) error {
 	}
 }
 
-// Create implements blob.Store.
+// Create implements blob.Store. The request begins when r was read, as a bucket's
+// does, which is told the length first.
 func (s *Slow) Create(ctx context.Context, name string, r io.Reader) error {
+	var data bytes.Buffer
+	if blob.CheckName(name) == nil {
+		if _, err := data.ReadFrom(untilDone{ctx, r}); err != nil {
+			return fmt.Errorf("%s %s: %w", OpCreate, name, err)
+		}
+	}
 	if err := s.request(ctx, OpCreate, name); err != nil {
 		return err
 	}
-	return s.inner.Create(ctx, name, r)
+	return s.inner.Create(ctx, name, &data)
 }
 
 // Open implements blob.Store.
@@ -119,4 +127,17 @@ func (s *Slow) Delete(ctx context.Context, names ...string) error {
 		}
 	}
 	return s.inner.Delete(ctx, names...)
+}
+
+// untilDone reads until a context ends.
+type untilDone struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r untilDone) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
 }

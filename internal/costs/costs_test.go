@@ -204,9 +204,9 @@ func waiting(t *testing.T) (hour cost) {
 	return many
 }
 
-// TestTogether: mails that one client adds at once share round trips. One
-// connection of IMAP adds them one after the other, because its engine handles one
-// command at a time; several connections do better.
+// TestTogether: mails that are added at once share round trips. For one connection
+// of IMAP, whose client does not wait for answers, see TestPipelinedAppends of
+// imapadapter.
 func TestTogether(t *testing.T) {
 	const n = 100
 	took := func(sessions int) (rounds time.Duration) {
