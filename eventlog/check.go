@@ -40,8 +40,20 @@ func (p Problem) String() string {
 // Sealed objects other than entries and snapshots are not read: whether one is
 // needed is known to those who know the records.
 func (l *Log) Check(ctx context.Context, report func(Problem)) error {
+	_, err := l.CheckHead(ctx, report)
+	return err
+}
+
+// CheckHead is Check and returns the last entry that it read, which is to be kept
+// elsewhere and given to a later check as [Config.Seen]; the zero Head if that
+// entry is damaged.
+func (l *Log) CheckHead(ctx context.Context, report func(Problem)) (Head, error) {
 	c := &checker{l: l, report: report}
-	return c.run(ctx)
+	err := c.run(ctx)
+	if err != nil || !c.chain {
+		return Head{}, err
+	}
+	return c.prev, nil
 }
 
 type checker struct {

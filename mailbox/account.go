@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,8 @@ type account struct {
 	log       *eventlog.Log
 	committer *eventlog.Committer[*state]
 	snapshots snapshotter
+
+	avoid     atomic.Pointer[avoided] // snapshots that are known to be damaged; nil if none is
 
 	made      time.Time    // with the monotonic clock, which nobody sets
 	lastFresh atomic.Int64 // when the last look at the log began, in nanoseconds after made
@@ -66,10 +69,7 @@ func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity) (*account, 
 		watches: map[*Watch]struct{}{}, recents: s.recentsOf(id), made: time.Now(),
 	}
 	a.snapshots.account = a
-	log, err := eventlog.New(eventlog.Config{
-		Store: s.blobs, Prefix: a.prefix, ID: id, Keys: &eventlog.Keys{Identity: identity},
-		Grace: s.opts.Grace, Seen: s.seenHead(id), Now: s.opts.Now, Logger: s.opts.Logger,
-	})
+	log, err := a.newLog()
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +80,48 @@ func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity) (*account, 
 	return a, nil
 }
 
+// newLog returns a handle on the account's log.
+func (a *account) newLog() (*eventlog.Log, error) {
+	s := a.store
+	return eventlog.New(eventlog.Config{
+		Store: s.blobs, Prefix: a.prefix, ID: a.id, Keys: a.keys(),
+		Grace: s.opts.Grace, Seen: s.seenHead(a.id), Now: s.opts.Now, Logger: s.opts.Logger,
+	})
+}
+
+// keys are what opens the account's log.
+func (a *account) keys() *eventlog.Keys { return &eventlog.Keys{Identity: a.identity} }
+
+// identities are all that open bodies of the account.
+func (a *account) identities() []*crypto.Identity { return []*crypto.Identity{a.identity} }
+
+// avoided is a run of snapshots.
+type avoided struct{ from, to eventlog.Position }
+
+// openSound opens the newest state. If what the newest snapshot names is damaged,
+// so that the entries after it cannot be applied, an older one may do.
+func (a *account) openSound(ctx context.Context) error {
+	err := a.committer.Open(ctx)
+	if err == nil || !errors.Is(err, eventlog.ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	snaps, behind := a.log.Snapshots(ctx)
+	if behind != nil {
+		return err
+	}
+	for i := len(snaps) - 1; i >= 0; i-- {
+		a.avoid.Store(&avoided{from: snaps[i], to: snaps[len(snaps)-1]})
+		if a.committer.Open(ctx) == nil {
+			a.store.logger.Warn("opened from an older snapshot", "log", a.prefix, "error", err)
+			return nil
+		}
+	}
+	return err
+}
+
 // open reads the account's state.
 func (a *account) open(ctx context.Context) error {
-	if err := a.committer.Open(ctx); err != nil {
+	if err := a.openSound(ctx); err != nil {
 		return err
 	}
 	if s, _ := a.committer.State(); s.nextMailbox == 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"regexp"
 	"strings"
@@ -20,7 +19,25 @@ type Problem struct {
 	// Harmless: nothing is lost or wrong because of it, such as an object that
 	// nothing refers to.
 	Harmless bool
+	Lost     *Loss // what of a mailbox is lost by it; only found with the keys
 }
+
+// Loss is what of a mailbox cannot be read any more. All that no Loss names can.
+type Loss struct {
+	Mailbox     MailboxID
+	First, Last UID
+	Messages    int // between them
+	Part        LossPart
+}
+
+// LossPart is a part of a message.
+type LossPart string
+
+const (
+	LostMessage LossPart = "message" // all of it, with its flags
+	LostBody    LossPart = "body"    // its bytes; header and structure are there
+	LostHeader  LossPart = "header"  // what is kept of it, which can be found in its bytes again
+)
 
 // String names the object and what is wrong with it.
 func (p Problem) String() string {
@@ -36,8 +53,12 @@ type CheckReport struct {
 	Objects  int   // in the store, or of the account
 	Bytes    int64 // of those
 	Messages int   // in all mailboxes; only known with the keys
+	Lost     int   // of Messages: nobody can read them any more
 	Problems int
 	Harmless int // of Problems
+	// Heads says how far the log of each account goes, but of damaged ones. See
+	// [Store.CheckSeen].
+	Heads Heads
 }
 
 // checker carries a check's counts and where to report to.
@@ -46,6 +67,7 @@ type checker struct {
 	rep    CheckReport
 	report func(Problem)
 	gone   map[string]bool // accounts that are being removed
+	heads  Heads           // that were seen before
 }
 
 var errBeingRemoved = errors.New("belongs to an account that was removed, and goes when removed accounts are swept")
@@ -87,7 +109,17 @@ var objectNames = regexp.MustCompile(`^(key/[0-9]{4}|slot/[pt]-[0-9a-f]{32}|(log
 // left to [Account.Check]. report is called for each problem; the error is the
 // store's or ctx's.
 func (s *Store) Check(ctx context.Context, report func(Problem)) (CheckReport, error) {
-	c := &checker{store: s, report: report}
+	return s.CheckSeen(ctx, nil, report)
+}
+
+// CheckSeen is Check, and compares every log with the head that an earlier check
+// found: a log that was cut or set back to an older copy since, or has another
+// history, is [eventlog.ErrRolledBack], also if this process never saw the newer
+// one. So is an account that is not there any more; one that was removed on
+// purpose must be taken out of seen.
+func (s *Store) CheckSeen(ctx context.Context, seen Heads, report func(Problem)) (CheckReport, error) {
+	c := &checker{store: s, report: report, heads: seen}
+	c.rep.Heads = Heads{}
 	named, err := c.names(ctx)
 	if err != nil {
 		return c.rep, err
@@ -96,7 +128,7 @@ func (s *Store) Check(ctx context.Context, report func(Problem)) (CheckReport, e
 		return c.rep, err
 	}
 	var id string
-	seen := map[string]bool{}
+	seenAccounts := map[string]bool{}
 	for info, err := range s.blobs.List(ctx, "", "") {
 		if err != nil {
 			return c.rep, fmt.Errorf("mailbox: check: %w", err)
@@ -108,7 +140,7 @@ func (s *Store) Check(ctx context.Context, report func(Problem)) (CheckReport, e
 			account, object, _ := strings.Cut(rest, "/")
 			if account != id {
 				id = account
-				if err := c.account(ctx, id, named, seen); err != nil {
+				if err := c.account(ctx, id, named, seenAccounts); err != nil {
 					return c.rep, err
 				}
 			}
@@ -124,10 +156,15 @@ func (s *Store) Check(ctx context.Context, report func(Problem)) (CheckReport, e
 		}
 	}
 	for id, name := range named {
-		if !seen[id] && c.gone[id] {
+		if !seenAccounts[id] && c.gone[id] {
 			c.problem(Problem{Object: name, Err: errBeingRemoved, Harmless: true})
-		} else if !seen[id] {
+		} else if !seenAccounts[id] {
 			c.problem(Problem{Object: name, Err: fmt.Errorf("account %s has no objects: %w", id, fs.ErrNotExist)})
+		}
+	}
+	for id, head := range c.heads {
+		if !seenAccounts[id.String()] && !c.gone[id.String()] {
+			c.problem(Problem{Object: accountPrefix(id), Err: fmt.Errorf("account is gone, entry %d was seen: %w", head.Pos, eventlog.ErrRolledBack)})
 		}
 	}
 	return c.rep, nil
@@ -220,16 +257,22 @@ func (c *checker) began(ctx context.Context, prefix string) (bool, error) {
 func (c *checker) log(ctx context.Context, cfg eventlog.Config) error {
 	cfg.Grace, cfg.Now, cfg.Logger = c.store.opts.Grace, c.store.opts.Now, c.store.logger
 	cfg.Seen = c.store.seenHead(cfg.ID)
+	if h := c.heads[cfg.ID]; h.Pos > cfg.Seen.Pos {
+		cfg.Seen = h
+	}
 	log, err := eventlog.New(cfg)
 	if err != nil {
 		return err
 	}
-	err = log.Check(ctx, func(p eventlog.Problem) {
+	head, err := log.CheckHead(ctx, func(p eventlog.Problem) {
 		bad := errors.Is(p.Err, eventlog.ErrCorrupt) || errors.Is(p.Err, eventlog.ErrRolledBack) || errors.Is(p.Err, eventlog.ErrNewerVersion)
 		c.problem(Problem{Object: p.Name, Err: p.Err, Harmless: !bad})
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return c.wrong(ctx, cfg.Prefix+"log", err)
+	}
+	if head.Pos > 0 && c.rep.Heads != nil {
+		c.rep.Heads[cfg.ID] = head
 	}
 	return err
 }
@@ -252,152 +295,4 @@ func (c *checker) object(ctx context.Context, name, object string, size int64) e
 		return c.replaced(ctx, name, err)
 	}
 	return nil
-}
-
-// Check looks at everything of one account: the log, opened; every page, all
-// metadata, and every body to its last byte, as the age tool would read it. It
-// goes on past what is damaged and says what is lost, never writes, and may run
-// beside everything else. report is called for each problem; the error is the
-// store's or ctx's.
-func (h *Account) Check(ctx context.Context, report func(Problem)) (CheckReport, error) {
-	a, err := h.fresh(ctx)
-	if err != nil {
-		return CheckReport{}, err
-	}
-	defer a.leave()
-	c := &accountChecker{checker: checker{store: a.store, report: report}, a: a, bodies: map[eventlog.ObjectID]bool{}}
-	c.rep.Accounts = 1
-	if err := c.list(ctx); err != nil {
-		return c.rep, err
-	}
-	err = c.log(ctx, eventlog.Config{
-		Store: a.store.blobs, Prefix: a.prefix, ID: a.id, Keys: &eventlog.Keys{Identity: a.identity},
-	})
-	if err != nil {
-		return c.rep, err
-	}
-	for _, m := range a.state().boxes {
-		if err := c.box(ctx, m); err != nil {
-			return c.rep, err
-		}
-	}
-	if n := c.found - len(c.bodies); n > 0 {
-		c.problem(Problem{Object: a.prefix + "body/", Err: fmt.Errorf("%d bodies that no mailbox has", n), Harmless: true})
-	}
-	return c.rep, nil
-}
-
-type accountChecker struct {
-	checker
-	a      *account
-	found  int                        // body objects
-	bodies map[eventlog.ObjectID]bool // that a mailbox has and are there
-}
-
-// list counts the account's objects and checks their form.
-func (c *accountChecker) list(ctx context.Context) error {
-	for info, err := range c.store.blobs.List(ctx, c.a.prefix, "") {
-		if err != nil {
-			return fmt.Errorf("mailbox: check: %w", err)
-		}
-		c.rep.Objects++
-		c.rep.Bytes += info.Size
-		object := strings.TrimPrefix(info.Name, c.a.prefix)
-		if strings.HasPrefix(object, "body/") {
-			c.found++
-		}
-		if err := c.object(ctx, info.Name, object, info.Size); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *accountChecker) box(ctx context.Context, m *Mailbox) error {
-	last := UID(0)
-	for _, r := range m.pages {
-		name := c.a.log.ObjectName(objectPage, r.id)
-		p, err := c.a.page(ctx, r)
-		if err != nil {
-			err = fmt.Errorf("%d messages of mailbox %d are lost: %w", r.count, m.id, err)
-			if err := c.wrong(ctx, name, err); err != nil {
-				return err
-			}
-			continue
-		}
-		if is := *p.ref(); is.count != r.count || is.unseen != r.unseen || is.deleted != r.deleted || is.size != r.size || is.maxModSeq != r.maxModSeq {
-			c.problem(Problem{Object: name, Err: fmt.Errorf("other counts than the snapshot says: %w", eventlog.ErrCorrupt)})
-		}
-		for i := range p.len() {
-			c.rep.Messages++
-			row := p.row(i)
-			if row.uid <= last || row.uid >= m.uidNext {
-				c.problem(Problem{Object: name, Err: fmt.Errorf("UID %d is out of order in mailbox %d: %w", row.uid, m.id, eventlog.ErrCorrupt)})
-			}
-			last = row.uid
-			if err := c.message(ctx, m, row); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// message checks one message's metadata and, once for all its copies, its body.
-func (c *accountChecker) message(ctx context.Context, m *Mailbox, r row) error {
-	name := bodyName(c.a.prefix, r.body.id)
-	meta, err := c.a.meta(ctx, r.meta, r.slot)
-	if err == nil && meta.Size != int64(r.size) {
-		err = eventlog.ErrCorrupt
-	}
-	if err != nil {
-		err = fmt.Errorf("header and structure of UID %d in mailbox %d are lost: %w", r.uid, m.id, err)
-		if err := c.wrong(ctx, name, err); err != nil {
-			return err
-		}
-	}
-	if c.bodies[r.body.id] {
-		return nil
-	}
-	err = c.body(ctx, name, r)
-	if !errors.Is(err, fs.ErrNotExist) {
-		c.bodies[r.body.id] = true
-	}
-	if err != nil {
-		err = fmt.Errorf("UID %d in mailbox %d is lost: %w", r.uid, m.id, err)
-	}
-	return c.wrong(ctx, name, err)
-}
-
-// body reads a body whole, as the mailbox does and, its header, as age does.
-func (c *accountChecker) body(ctx context.Context, name string, r row) error {
-	info, err := c.store.blobs.Stat(ctx, name)
-	if err != nil {
-		return err
-	}
-	if want := r.body.key.EncryptedSize(int64(r.size)); info.Size != want {
-		return fmt.Errorf("%d bytes, want %d: %w", info.Size, want, eventlog.ErrCorrupt)
-	}
-	head, err := c.store.blobs.Open(ctx, name, 0, crypto.MaxBodyHeader)
-	if err != nil {
-		return err
-	}
-	key, err := crypto.RecoverBodyKey(head, c.a.identity)
-	head.Close()
-	if err == nil && key != r.body.key {
-		err = errors.New("header holds another key")
-	}
-	if err != nil {
-		return fmt.Errorf("the age tool cannot read it: %w: %w", eventlog.ErrCorrupt, err)
-	}
-	body, err := c.a.openBody(ctx, r.body, int64(r.size), 0, -1)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	n, err := io.Copy(io.Discard, body)
-	if err == nil && n != int64(r.size) {
-		err = eventlog.ErrCorrupt
-	}
-	return err
 }

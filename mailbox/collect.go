@@ -177,7 +177,7 @@ func (c *collector) settle(ctx context.Context) error {
 	}
 	if plan.snapshot {
 		if plan.fence {
-			if err := c.fence(ctx); err != nil {
+			if err := c.a.fence(ctx); err != nil {
 				return err
 			}
 		}
@@ -193,8 +193,8 @@ func (c *collector) settle(ctx context.Context) error {
 
 // fence adds an entry that changes nothing: messages of INBOX below the first
 // have been shown.
-func (c *collector) fence(ctx context.Context) error {
-	return c.a.commit(ctx, func(context.Context, *state, ModSeq) (event, error) {
+func (a *account) fence(ctx context.Context) error {
+	return a.commit(ctx, func(context.Context, *state, ModSeq) (event, error) {
 		return &seenRecent{Mailbox: 1, UID: 1}, nil
 	})
 }

@@ -241,42 +241,54 @@ func (s *Store) Login(ctx context.Context, name string, secret []byte) (*Account
 }
 
 func (s *Store) login(ctx context.Context, name string, secret []byte) (*Account, error) {
-	canonical, err := CanonicalAccount(name)
-	var id eventlog.ID
+	who, err := s.identify(ctx, name, secret)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.attach(ctx, who.id, who.identity, who.name)
 	if err == nil {
-		id, err = s.find(ctx, canonical)
+		a.byToken = who.byToken
+	}
+	return a, err
+}
+
+// identified is an account that somebody has a secret of.
+type identified struct {
+	id       eventlog.ID
+	name     string
+	identity *crypto.Identity
+	byToken  bool
+}
+
+// identify opens a slot of the account with a name.
+func (s *Store) identify(ctx context.Context, name string, secret []byte) (who identified, err error) {
+	who.name, err = CanonicalAccount(name)
+	if err == nil {
+		who.id, err = s.find(ctx, who.name)
 	}
 	token, notToken := crypto.ParseToken(string(secret))
-	byToken := notToken == nil
+	who.byToken = notToken == nil
 	if errors.Is(err, ErrNoAccount) || errors.Is(err, ErrBadName) {
 		// A stranger cannot tell by the clock: find read one object more than for a
 		// name that exists, and that is what a missing token's slot costs.
-		if byToken {
-			return nil, ErrAuth
+		if who.byToken {
+			return who, ErrAuth
 		}
 		// And this is an account that nothing opens.
-		id, err = eventlog.ID{}, nil
+		who.id, err = eventlog.ID{}, nil
 	}
 	if err != nil {
-		return nil, err
+		return who, err
 	}
-	var identity *crypto.Identity
-	if byToken {
-		identity, err = s.openToken(ctx, id, token)
+	if who.byToken {
+		who.identity, err = s.openToken(ctx, who.id, token)
 	} else {
-		identity, err = s.openPassword(ctx, id, secret)
+		who.identity, err = s.openPassword(ctx, who.id, secret)
 	}
 	if errors.Is(err, crypto.ErrWrongSecret) {
-		return nil, ErrAuth
+		err = ErrAuth
 	}
-	if err != nil {
-		return nil, err
-	}
-	a, err := s.attach(ctx, id, identity, canonical)
-	if err == nil {
-		a.byToken = byToken
-	}
-	return a, err
+	return who, err
 }
 
 func (s *Store) openToken(ctx context.Context, id eventlog.ID, token crypto.Token) (*crypto.Identity, error) {

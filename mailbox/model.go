@@ -15,7 +15,7 @@ type model struct{ account *account }
 
 // Load returns the newest snapshot's state.
 func (m model) Load(ctx context.Context, l *eventlog.Log) (*state, error) {
-	snap, err := l.LatestSnapshot(ctx)
+	snap, err := m.account.latestSnapshot(ctx, l)
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +33,25 @@ func (m model) Load(ctx context.Context, l *eventlog.Log) (*state, error) {
 	m.account.sawSnapshot(snap.Head)
 	l.Seek(snap.Head)
 	return s, nil
+}
+
+// latestSnapshot returns the newest snapshot that is not known to be damaged, or
+// nil.
+func (a *account) latestSnapshot(ctx context.Context, l *eventlog.Log) (*eventlog.Snapshot, error) {
+	avoid := a.avoid.Load()
+	if avoid == nil {
+		return l.LatestSnapshot(ctx)
+	}
+	snaps, err := l.Snapshots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := len(snaps) - 1; i >= 0; i-- {
+		if snaps[i] < avoid.from || snaps[i] > avoid.to {
+			return l.ReadSnapshot(ctx, snaps[i])
+		}
+	}
+	return nil, nil
 }
 
 // Apply returns the state after one record.

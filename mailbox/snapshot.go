@@ -197,6 +197,7 @@ func (a *account) rebase(ctx context.Context, head eventlog.Head, s *state) erro
 		return err
 	}
 	a.sawSnapshot(head)
+	a.avoid.Store(nil)
 	a.signal()
 	return nil
 }
@@ -209,7 +210,7 @@ func (a *account) adopt(ctx context.Context) error {
 	a.mu.Unlock()
 	a.snapshots.looked.Store(a.store.opts.Now().UnixNano())
 	pos, err := a.log.SnapshotPosition(ctx)
-	if err != nil || pos <= known.Pos {
+	if avoid := a.avoid.Load(); err != nil || pos <= known.Pos || avoid != nil && pos <= avoid.to {
 		return err
 	}
 	for try := 1; ; try++ {

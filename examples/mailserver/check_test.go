@@ -99,7 +99,7 @@ func TestCheckOfAnAccountThatDoesNotOpen(t *testing.T) {
 
 	r := invoke(t, password, "check", "-store", "mail", "-account", "demo")
 	assert.Equal(t, exitFailed, r.code)
-	assert.Contains(t, r.out, "account demo: cannot be opened, and its mails were not checked: ")
+	assert.Contains(t, r.out, "the account cannot be opened; what the log says up to entry 1 is checked: ")
 	assert.Contains(t, r.out, strings.TrimPrefix(entries[2], "mail/"), "which names the entry before by its hash")
 	assert.Contains(t, r.out, "store: 1 accounts")
 	assert.NotContains(t, r.out, "no damage found")
@@ -107,11 +107,76 @@ func TestCheckOfAnAccountThatDoesNotOpen(t *testing.T) {
 	var res result
 	require.NoError(t, json.Unmarshal([]byte(r.out), &res))
 	assert.False(t, res.OK)
-	assert.Nil(t, res.Account)
+	assert.Zero(t, *res.Account.Messages)
 
 	require.NoError(t, os.Remove(entry))
 	require.NoError(t, os.WriteFile(entry, backup, 0o400))
 	assert.Contains(t, ok(t, password, "check", "-store", "mail", "-account", "demo"), "account: 3 messages")
+}
+
+// A check with a head file notices an older copy in the place of the store.
+func TestCheckHeadFile(t *testing.T) {
+	demoStore(t)
+	require.NoError(t, os.CopyFS("old", os.DirFS("mail")))
+	ok(t, "", "check", "-store", "mail", "-head-file", "heads")
+	heads, err := os.ReadFile("heads")
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(string(heads), "\n"))
+	ok(t, "", "check", "-store", "mail", "-head-file", "heads")
+
+	entries, err := filepath.Glob("old/acct/*/log/*")
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(entries[len(entries)-1]))
+	r := invoke(t, "", "check", "-store", "old", "-head-file", "heads")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.out, "rolled back")
+	kept, err := os.ReadFile("heads")
+	require.NoError(t, err)
+	assert.Equal(t, heads, kept, "the file stays as it was")
+	require.NoError(t, os.WriteFile("heads", []byte("nonsense\n"), 0o600))
+	assert.Equal(t, exitFailed, invoke(t, "", "check", "-store", "mail", "-head-file", "heads").code)
+}
+
+func TestCheckSaysWhatIsLost(t *testing.T) {
+	password := demoStore(t)
+	bodies, err := filepath.Glob("mail/acct/*/body/*")
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(bodies[0]))
+	var res result
+	r := invoke(t, password, "check", "-store", "mail", "-account", "demo", "-json")
+	require.NoError(t, json.Unmarshal([]byte(r.out), &res))
+	require.Len(t, res.Problems, 1)
+	require.NotNil(t, res.Problems[0].Lost)
+	assert.EqualValues(t, "body", res.Problems[0].Lost.Part)
+	assert.Equal(t, 1, res.Account.Lost)
+	assert.Equal(t, 3, *res.Account.Messages)
+	r = invoke(t, password, "check", "-store", "mail", "-account", "demo")
+	assert.Contains(t, r.out, "lost: 1 messages")
+
+	// An account that does not open is checked as far as it goes.
+	entries, err := filepath.Glob("mail/acct/*/log/*")
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(entries[len(entries)-1]))
+	require.NoError(t, os.WriteFile(entries[len(entries)-1], []byte("junk"), 0o600))
+	r = invoke(t, password, "check", "-store", "mail", "-account", "demo")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.out, "cannot be opened")
+	assert.Contains(t, r.out, "account: ")
+	assert.Equal(t, exitUsage, invoke(t, "", "check", "-store", "mail", "-repair").code)
+}
+
+func TestCheckRepairs(t *testing.T) {
+	password := demoStore(t)
+	ok(t, password, "gc", "-store", "mail", "-account", "demo") // makes a snapshot
+	snaps, err := filepath.Glob("mail/acct/*/snap/*")
+	require.NoError(t, err)
+	require.Len(t, snaps, 1)
+	require.NoError(t, os.Remove(snaps[0]))
+	require.NoError(t, os.WriteFile(snaps[0], []byte("junk"), 0o600))
+	r := invoke(t, password, "check", "-store", "mail", "-account", "demo", "-repair")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.out, "snapshot made anew: true, damaged snapshots removed: 1")
+	assert.Contains(t, ok(t, password, "check", "-store", "mail", "-account", "demo"), "no damage found")
 }
 
 // The demo started again prints the same password and adds nothing; an account of

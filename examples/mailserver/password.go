@@ -106,24 +106,58 @@ func (p *program) newPassword(ctx context.Context, prompt string) ([]byte, error
 	return b, nil
 }
 
-// open opens an account by its password, or by the identity in a file.
-func (p *program) open(ctx context.Context, s *mailbox.Store, name, recoveryFile string) (*mailbox.Account, error) {
+// accountKey is what opens an account.
+type accountKey struct {
+	name     string
+	password []byte
+	identity *crypto.Identity // in place of the password, or nil
+}
+
+// key asks for an account's password, or reads the identity in a file.
+func (p *program) key(ctx context.Context, s *mailbox.Store, name, recoveryFile string) (*accountKey, error) {
 	if err := s.Lookup(ctx, name); err != nil {
 		return nil, err // said before anybody types a password
 	}
+	k := &accountKey{name: name}
+	var err error
 	if recoveryFile != "" {
-		id, err := readIdentity(recoveryFile)
-		if err != nil {
-			return nil, err
-		}
-		defer id.Wipe()
-		return s.OpenAccount(ctx, name, id)
+		k.identity, err = readIdentity(recoveryFile)
+	} else {
+		k.password, err = p.password(ctx, "Password")
 	}
-	password, err := p.password(ctx, "Password")
+	return k, err
+}
+
+func (k *accountKey) open(ctx context.Context, s *mailbox.Store) (*mailbox.Account, error) {
+	if k.identity != nil {
+		return s.OpenAccount(ctx, k.name, k.identity)
+	}
+	return s.Login(ctx, k.name, k.password)
+}
+
+// check checks the account, also if it cannot be opened.
+func (k *accountKey) check(ctx context.Context, s *mailbox.Store, report func(mailbox.Problem)) (mailbox.CheckReport, error) {
+	if k.identity != nil {
+		return s.CheckIdentity(ctx, k.name, k.identity, report)
+	}
+	return s.CheckLogin(ctx, k.name, k.password, report)
+}
+
+func (k *accountKey) wipe() {
+	clear(k.password)
+	if k.identity != nil {
+		k.identity.Wipe()
+	}
+}
+
+// open opens an account by its password, or by the identity in a file.
+func (p *program) open(ctx context.Context, s *mailbox.Store, name, recoveryFile string) (*mailbox.Account, error) {
+	k, err := p.key(ctx, s, name, recoveryFile)
 	if err != nil {
 		return nil, err
 	}
-	return s.Login(ctx, name, password)
+	defer k.wipe()
+	return k.open(ctx, s)
 }
 
 // readIdentity reads a file as "account recovery" prints it, and as age writes
