@@ -22,6 +22,7 @@ import (
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/imapadapter"
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/mailbox/mailboxtest"
 )
 
 const (
@@ -52,6 +53,7 @@ func newWorld(t testing.TB, blobs blob.Store, change ...func(*imapadapter.Option
 	if blobs == nil {
 		blobs = memblob.New()
 	}
+	mailboxtest.CheckAtEnd(t, blobs)
 	w := &world{t: t, log: &logBook{}}
 	var err error
 	w.store, err = mailbox.Open(t.Context(), blobs, mailbox.Options{Password: cheap, Quotas: true, Now: func() time.Time { return noon }})

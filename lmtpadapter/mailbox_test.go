@@ -22,12 +22,14 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/mailbox/mailboxtest"
 )
 
 // The tests of this file have real mailboxes behind the protocol.
 
 func openMailboxes(t *testing.T, blobs blob.Store, accounts ...string) *mailbox.Store {
 	t.Helper()
+	mailboxtest.CheckAtEnd(t, blobs)
 	s, err := mailbox.Open(t.Context(), blobs, mailbox.Options{
 		Password:     crypto.PasswordParams{Time: 1, Memory: 36 << 10, Threads: 1}, // the least allowed
 		PollInterval: -1,

@@ -256,6 +256,7 @@ func soundPages(t *testing.T, a *Account) {
 // A session that was told of a message long ago reads its header and structure
 // though the log entry that held them has been trimmed, and the message expunged.
 func TestMetaOfTrimmedEntries(t *testing.T) {
+	damages(t)
 	ctx := t.Context()
 	blobs := memblob.New()
 	s := openStore(t, blobs)

@@ -129,6 +129,7 @@ func TestCheckComparesWithSavedHeads(t *testing.T) {
 
 // An account whose log is damaged is checked up to there.
 func TestCheckOfWhatCannotBeOpened(t *testing.T) {
+	damages(t)
 	ctx := t.Context()
 	blobs, clock := memblob.New(), newClock()
 	s := openAt(t, blobs, clock)

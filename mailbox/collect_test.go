@@ -35,7 +35,10 @@ func openAt(t testing.TB, blobs blob.Store, c *handClock) *Store {
 	t.Helper()
 	s, err := Open(context.Background(), blobs, Options{Password: cheap, PollInterval: -1, NoCollect: true, Now: c.now})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() {
+		require.NoError(t, s.Close())
+		checkAtEnd(t, blobs)
+	})
 	s.freshness = 0
 	return s
 }

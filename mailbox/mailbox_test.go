@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,8 +22,36 @@ func openStore(t testing.TB, blobs blob.Store) *Store {
 	t.Helper()
 	s, err := Open(context.Background(), blobs, Options{Password: cheap})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	t.Cleanup(func() {
+		require.NoError(t, s.Close())
+		checkAtEnd(t, blobs)
+	})
 	return s
+}
+
+// damages says that a test leaves a store that is not sound.
+func damages(t testing.TB) { damaging.Store(t.Name(), true) }
+
+var damaging sync.Map // names of tests
+
+// checkAtEnd checks a store that a test wrote, without keys, whatever the test was
+// about. One that still fails on purpose is left alone.
+func checkAtEnd(t testing.TB, blobs blob.Store) {
+	t.Helper()
+	if _, ok := damaging.Load(t.Name()); ok || t.Failed() {
+		return
+	}
+	ctx := context.Background()
+	s, err := Open(ctx, blobs, Options{PollInterval: -1, NoCollect: true})
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	_, _ = s.Check(ctx, func(p Problem) {
+		if !p.Harmless {
+			t.Errorf("the test left a store that is damaged: %v", p)
+		}
+	})
 }
 
 func newUser(t testing.TB, s *Store, name string) *Account {

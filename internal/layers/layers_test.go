@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"lmtpadapter":               {"crypto", "eventlog", "mailbox", "observe"},
 	"examples":                  {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "mailbox/archive", "imapadapter", "lmtpadapter"},
 	"internal":                  {},
+	"mailbox/mailboxtest":       {"blob", "mailbox"},
 }
 
 // only says which packages may import what is outside.
