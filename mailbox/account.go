@@ -31,7 +31,7 @@ type account struct {
 	committer *eventlog.Committer[*state]
 	snapshots snapshotter
 
-	avoid     atomic.Pointer[avoided] // snapshots that are known to be damaged; nil if none is
+	avoid atomic.Pointer[avoided] // snapshots that are known to be damaged; nil if none is
 
 	made      time.Time    // with the monotonic clock, which nobody sets
 	lastFresh atomic.Int64 // when the last look at the log began, in nanoseconds after made
