@@ -180,7 +180,8 @@ func (c *copied) verify(ctx context.Context, from, to blob.Store) error {
 	if err != nil {
 		return err
 	}
-	result, _, err := run(ctx, s, nil)
+	result := newResult()
+	err = result.run(ctx, s, nil, nil)
 	for _, f := range result.Problems {
 		if !f.Harmless {
 			c.Problems = append(c.Problems, f)

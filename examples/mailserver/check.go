@@ -138,7 +138,7 @@ func (f *checkFlags) check(ctx context.Context, p *program) (err error) {
 		}
 		defer key.wipe()
 	}
-	res := &result{Problems: []finding{}, known: map[string]bool{}} // JSON's [], not null
+	res := newResult()
 	if err := res.run(ctx, s.Store, key, seen); err != nil {
 		return err
 	}
@@ -161,6 +161,10 @@ func (f *checkFlags) check(ctx context.Context, p *program) (err error) {
 		err = fmt.Errorf("problems found: %d", res.damage)
 	}
 	return err
+}
+
+func newResult() *result {
+	return &result{Problems: []finding{}, known: map[string]bool{}} // JSON's [], not null
 }
 
 // add is told of every problem.
