@@ -66,11 +66,15 @@ func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *cry
 	if damage != nil && ctx.Err() != nil {
 		return CheckReport{}, damage
 	}
+	swapped := s.checkPublished(ctx, a.prefix, identity)
+	if errors.Is(swapped, ErrSwappedKey) && last.nextMailbox == 0 {
+		return CheckReport{}, swapped // nothing here is this identity's
+	}
 	if damage != nil {
 		report(Problem{Object: a.prefix + "log/", Err: fmt.Errorf("the account cannot be opened; what the log says up to entry %d is checked: %w", last.at, damage)})
 	}
-	if err := s.checkPublished(ctx, a.prefix, identity); err != nil && ctx.Err() == nil {
-		report(Problem{Object: a.prefix + publishedKey, Err: err})
+	if swapped != nil && ctx.Err() == nil {
+		report(Problem{Object: a.prefix + publishedKey, Err: swapped})
 	}
 	return a.check(ctx, last, report)
 }
