@@ -23,8 +23,8 @@ const keySize = chacha20poly1305.KeySize
 // which, because nobody but the holder of the key could tell.
 var ErrDecrypt = errors.New("crypto: message authentication failed")
 
-// Key is a symmetric key of 32 bytes. It is immutable: copy it freely and use it
-// from many goroutines. The zero Key is no key: Seal and Derive panic on it,
+// Key is a symmetric key of 32 bytes. It is immutable until [Key.Wipe]: copy it
+// freely and use it from many goroutines. The zero Key is no key: Seal and Derive panic on it,
 // Open fails, so that a field nobody filled in can never encrypt.
 //
 // Keys do not compare with ==; use [Key.Equal], which takes constant time.
@@ -74,7 +74,16 @@ func (k Key) Bytes() []byte {
 }
 
 // IsZero reports whether k is the zero Key, which is no key.
-func (k Key) IsZero() bool { return k.box == nil }
+func (k Key) IsZero() bool { return k.box == nil || k.box.b == nil }
+
+// Wipe overwrites the key, which every copy of it shares: all of them are the zero
+// Key from then on. Nobody may use one meanwhile.
+func (k Key) Wipe() {
+	if !k.IsZero() {
+		clear(k.box.b[:])
+		k.box.b = nil
+	}
+}
 
 // Equal reports whether k and other are the same key, in constant time. The zero
 // Key equals only itself.

@@ -107,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 	require.NoError(f, err)
 	id, err := crypto.ParseIdentity(string(bytes.TrimSpace(text)))
 	require.NoError(f, err)
-	s := sealer{id: ID{1, 2, 3}, identity: id, logKey: id.Derive(labelLog)}
+	s := sealer{id: ID{1, 2, 3}, identity: id, ring: newRing(Keys{Identity: id})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := parseEntryHeader(b)
 		if err != nil {

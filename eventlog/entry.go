@@ -93,7 +93,7 @@ type sealer struct {
 	id        ID
 	identity  *crypto.Identity
 	recipient *crypto.Recipient
-	logKey    crypto.Key
+	ring      *ring // nil without an identity
 }
 
 // seal returns the bytes of an entry. They differ with every call: an Owned
@@ -105,7 +105,7 @@ func (s *sealer) seal(h entryHeader, payload []byte) ([]byte, error) {
 		if s.identity == nil {
 			return nil, errKeyless
 		}
-		return s.logKey.Seal(header, payload, s.entryAD(header)), nil
+		return s.ring.keys[0].log.Seal(header, payload, s.entryAD(header)), nil
 	case Delivered:
 		if s.recipient == nil {
 			return nil, errors.New("needs the recipient of the log")
@@ -133,13 +133,13 @@ func (s *sealer) binding(header []byte) Hash { return sha256.Sum256(s.entryAD(he
 func (s *sealer) open(h entryHeader, data []byte) ([][]byte, error) {
 	header, sealed := data[:entryHeadLen], data[entryHeadLen:]
 	if h.kind == Owned {
-		payload, err := s.logKey.Open(nil, sealed, s.entryAD(header))
+		payload, err := s.ring.openEntry(h.pos, sealed, s.entryAD(header))
 		if err != nil {
 			return nil, err
 		}
 		return parseRecords(payload)
 	}
-	plaintext, err := s.identity.OpenSealed(sealed, MaxEntry)
+	plaintext, err := s.ring.openDelivered(sealed)
 	if err != nil {
 		return nil, err
 	}

@@ -24,8 +24,19 @@ const (
 
 // Keys open a log and seal for it: the log, snapshot and object keys are derived
 // from the identity. They print as a placeholder.
+//
+// A log whose identity was changed is written under the new one. What the retired
+// ones sealed is still read: entries up to the first that the new one sealed, and
+// snapshots and objects. See docs/format-log.md, section 9.
 type Keys struct {
 	Identity *crypto.Identity
+	Retired  []Retired // newest first
+}
+
+// Retired is an identity that a log had before.
+type Retired struct {
+	Identity *crypto.Identity
+	Until    Position // snapshots after it that this identity sealed are not taken
 }
 
 // String returns a placeholder.
@@ -84,8 +95,6 @@ type Log struct {
 	now    func() time.Time
 	logger *slog.Logger
 	sealer sealer
-	snapKey,
-	objectKey crypto.Key
 
 	mu sync.Mutex // protects what follows
 	at standing
@@ -154,17 +163,25 @@ func New(cfg Config) (*Log, error) {
 		at:     standing{seen: cfg.Seen},
 	}
 	if cfg.Keys != nil {
-		id := cfg.Keys.Identity
-		l.sealer.identity = id
-		l.sealer.logKey = id.Derive(labelLog)
-		l.snapKey = id.Derive(labelSnapshot)
-		l.objectKey = id.Derive(labelObject)
+		l.sealer.identity = cfg.Keys.Identity
+		l.sealer.ring = newRing(*cfg.Keys)
 		if cfg.Recipient == nil {
-			l.sealer.recipient = id.Recipient()
+			l.sealer.recipient = cfg.Keys.Identity.Recipient()
 		}
 	}
 	return l, nil
 }
+
+// Wipe overwrites the keys that were derived for the log, but not the identities,
+// which are the caller's. Nothing may use the log meanwhile or afterwards.
+func (l *Log) Wipe() {
+	if l.sealer.ring != nil {
+		l.sealer.ring.wipe()
+	}
+}
+
+// Renewed reports whether anything was seen that the newest identity sealed.
+func (l *Log) Renewed() bool { return l.sealer.ring != nil && l.sealer.ring.renewed() }
 
 // Head returns where the log stands: the last entry read, appended or sought.
 func (l *Log) Head() Head {
@@ -195,7 +212,7 @@ func (l *Log) rewind(h Head) {
 func (l *Log) fork(h Head) *Log {
 	f := &Log{
 		store: l.store, prefix: l.prefix, grace: l.grace, now: l.now, logger: l.logger,
-		sealer: l.sealer, snapKey: l.snapKey, objectKey: l.objectKey,
+		sealer: l.sealer,
 	}
 	f.at.seen = l.standing().seen
 	f.Seek(h)

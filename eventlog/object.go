@@ -40,7 +40,9 @@ func (l *Log) PutObject(ctx context.Context, kind string, plaintext []byte) (Obj
 	rand.Read(id[:])
 	data := append(make([]byte, 0, magicSize+len(plaintext)+crypto.Overhead), objectMagic...)
 	data = append(data, formatVersion)
-	data = l.objectKey.Derive(kind).Seal(data, plaintext, l.objectAD(kind, id))
+	key := l.sealer.ring.keys[0].object.Derive(kind)
+	data = key.Seal(data, plaintext, l.objectAD(kind, id))
+	key.Wipe()
 	name := l.ObjectName(kind, id)
 	out, err := l.put(ctx, name, data)
 	if err != nil {
@@ -81,5 +83,5 @@ func (l *Log) openObject(kind string, id ObjectID, data []byte) ([]byte, error) 
 	if len(data) > maxObject {
 		return nil, errors.New("longer than any object")
 	}
-	return l.objectKey.Derive(kind).Open(nil, data[magicSize:], l.objectAD(kind, id))
+	return l.sealer.ring.openObject(kind, data[magicSize:], l.objectAD(kind, id))
 }

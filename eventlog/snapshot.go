@@ -71,7 +71,7 @@ func (l *Log) decodeSnapshot(p Position, data []byte) (*Snapshot, error) {
 		return nil, fmt.Errorf("longer than %d bytes", maxSnapshot)
 	}
 	header := data[:snapHeadLen]
-	payload, err := l.snapKey.Open(nil, data[snapHeadLen:], l.sealer.entryAD(header))
+	payload, err := l.sealer.ring.openSnapshot(p, data[snapHeadLen:], l.sealer.entryAD(header))
 	if err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (l *Log) WriteSnapshot(ctx context.Context, at Head, payload []byte) error 
 	}
 	h := snapshotHeader{head: at, time: l.now()}
 	header := h.append(make([]byte, 0, snapHeadLen+len(payload)+crypto.Overhead))
-	data := l.snapKey.Seal(header, payload, l.sealer.entryAD(header))
+	data := l.sealer.ring.keys[0].snap.Seal(header, payload, l.sealer.entryAD(header))
 	out, err := l.put(ctx, l.snapshotName(at.Pos), data)
 	if err != nil {
 		return err

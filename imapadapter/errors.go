@@ -51,6 +51,7 @@ var answers = []struct {
 	{mailbox.ErrTooLarge, imap.ResponseCodeTooBig, "Message is too large", false},
 	{mailbox.ErrBadQuery, imap.ResponseCodeLimit, "Search is too complex", false},
 	{message.ErrUnknownCTE, imap.ResponseCodeUnknownCTE, "Unknown content transfer encoding", false},
+	{mailbox.ErrRotated, imap.ResponseCodeUnavailable, "Account has other keys now, log in again", false},
 	{mailbox.ErrClosed, imap.ResponseCodeUnavailable, "Account is being closed, try again later", false},
 	{context.Canceled, imap.ResponseCodeUnavailable, "Took too long, try again later", true},
 	{context.DeadlineExceeded, imap.ResponseCodeUnavailable, "Took too long, try again later", true},

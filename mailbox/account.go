@@ -26,6 +26,7 @@ type account struct {
 	id        eventlog.ID
 	prefix    string
 	identity  *crypto.Identity
+	before    []retired // identities that it had before, newest first
 	recipient *crypto.Recipient
 	log       *eventlog.Log
 	committer *eventlog.Committer[*state]
@@ -63,9 +64,9 @@ func bodyName(prefix string, id eventlog.ObjectID) string {
 	return fmt.Sprintf("%sbody/%x", prefix, id[:])
 }
 
-func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity) (*account, error) {
+func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity, before ...retired) (*account, error) {
 	a := &account{
-		store: s, id: id, prefix: accountPrefix(id), identity: identity, recipient: identity.Recipient(),
+		store: s, id: id, prefix: accountPrefix(id), identity: identity, before: before, recipient: identity.Recipient(),
 		watches: map[*Watch]struct{}{}, recents: s.recentsOf(id), made: time.Now(),
 	}
 	a.snapshots.account = a
@@ -90,10 +91,35 @@ func (a *account) newLog() (*eventlog.Log, error) {
 }
 
 // keys are what opens the account's log.
-func (a *account) keys() *eventlog.Keys { return &eventlog.Keys{Identity: a.identity} }
+func (a *account) keys() *eventlog.Keys {
+	k := &eventlog.Keys{Identity: a.identity}
+	for _, r := range a.before {
+		k.Retired = append(k.Retired, eventlog.Retired{Identity: r.identity, Until: r.until})
+	}
+	return k
+}
 
 // identities are all that open bodies of the account.
-func (a *account) identities() []*crypto.Identity { return []*crypto.Identity{a.identity} }
+func (a *account) identities() []*crypto.Identity {
+	all := []*crypto.Identity{a.identity}
+	for _, r := range a.before {
+		all = append(all, r.identity)
+	}
+	return all
+}
+
+// first is the identity that the account was made with.
+func (a *account) first() *crypto.Identity {
+	all := a.identities()
+	return all[len(all)-1]
+}
+
+// wipe overwrites all keys of the account.
+func (a *account) wipe() {
+	a.identity.Wipe()
+	wipeAll(a.before)
+	a.log.Wipe()
+}
 
 // avoided is a run of snapshots.
 type avoided struct{ from, to eventlog.Position }
@@ -158,7 +184,7 @@ func (a *account) leave() {
 	a.mu.Unlock()
 	if last {
 		a.store.forget(a)
-		a.identity.Wipe()
+		a.wipe()
 	}
 }
 
@@ -214,7 +240,7 @@ func (a *account) catchUp(ctx context.Context) error {
 	look := a.look()
 	_, err := a.committer.CatchUp(ctx)
 	if err != nil {
-		return err
+		return a.explain(ctx, err)
 	}
 	a.looked(look)
 	if a.sinceLook() > a.store.opts.Grace/2 {

@@ -56,7 +56,16 @@ func (s *Store) CheckIdentity(ctx context.Context, name string, identity *crypto
 
 // checkIdentity takes identity over.
 func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *crypto.Identity, report func(Problem)) (CheckReport, error) {
-	a, err := newAccount(s, id, identity)
+	prefix := accountPrefix(id)
+	st, wrong := s.standing(ctx, prefix, identity)
+	if errors.Is(wrong, ErrSwappedKey) {
+		st.before, _ = s.chain(ctx, prefix, identity) // it may be the key that is wrong
+	}
+	if errors.Is(wrong, ErrRotated) || wrong != nil && ctx.Err() != nil {
+		identity.Wipe()
+		return CheckReport{}, wrong
+	}
+	a, err := newAccount(s, id, identity, st.before...)
 	if err != nil {
 		identity.Wipe()
 		return CheckReport{}, err
@@ -66,15 +75,18 @@ func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *cry
 	if damage != nil && ctx.Err() != nil {
 		return CheckReport{}, damage
 	}
-	swapped := s.checkPublished(ctx, a.prefix, identity)
-	if errors.Is(swapped, ErrSwappedKey) && last.nextMailbox == 0 {
-		return CheckReport{}, swapped // nothing here is this identity's
+	if errors.Is(wrong, ErrSwappedKey) && last.nextMailbox == 0 {
+		return CheckReport{}, wrong // nothing here is this identity's
 	}
 	if damage != nil {
 		report(Problem{Object: a.prefix + "log/", Err: fmt.Errorf("the account cannot be opened; what the log says up to entry %d is checked: %w", last.at, damage)})
 	}
-	if swapped != nil && ctx.Err() == nil {
-		report(Problem{Object: a.prefix + publishedKey, Err: swapped})
+	if wrong != nil {
+		object := prefix + publishedKey
+		if st.inEffect != nil {
+			object = st.inEffect.object
+		}
+		report(Problem{Object: object, Err: wrong})
 	}
 	return a.check(ctx, last, report)
 }

@@ -21,7 +21,7 @@ func (a *account) commit(ctx context.Context, decide decideFunc) error {
 	ctx, end := a.store.opts.Observe.Start(ctx, observe.SpanCommit)
 	err := a.commitTraced(ctx, decide)
 	end(err != nil)
-	return err
+	return a.explain(ctx, err)
 }
 
 func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {

@@ -31,5 +31,7 @@ var (
 	ErrByToken          = errors.New("not possible with an app token")
 	ErrNoToken          = errors.New("no such token")
 	ErrExpired          = errors.New("view was not moved on for too long")
+	ErrRotated          = errors.New("the account has another identity now: log in again")
+	ErrRotating         = errors.New("another change of the identity was begun and not completed")
 	ErrSwappedKey       = errors.New("the identity and the published delivery key do not belong together")
 )

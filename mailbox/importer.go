@@ -87,7 +87,7 @@ func (h *Account) Importer(ctx context.Context) (*Importer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mailbox: import: %w", err)
 	}
-	return &Importer{handle: h, key: originKey(a.identity), have: have}, nil
+	return &Importer{handle: h, key: originKey(a.first()), have: have}, nil
 }
 
 // Has reports whether a message of an origin was in the account when the

@@ -177,33 +177,15 @@ func (s *Store) claimName(ctx context.Context, name string, id eventlog.ID) erro
 }
 
 // publishedKey is the recipient that deliverers encrypt to, as text and a line
-// end. The number leaves room for a change of identity.
+// end, until the account's identity is changed: see identityring.go.
 const publishedKey = "key/0001"
 
 func (s *Store) published(ctx context.Context, prefix string) (*crypto.Recipient, error) {
-	b, err := readAll(ctx, s.blobs, prefix+publishedKey, 8192)
+	p, err := s.publication(ctx, prefix)
 	if err != nil {
-		return nil, fmt.Errorf("mailbox: read delivery key: %w", err)
+		return nil, err
 	}
-	r, err := crypto.ParseRecipient(strings.TrimSuffix(string(b), "\n"))
-	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s%s: %w: %w", prefix, publishedKey, eventlog.ErrCorrupt, err)
-	}
-	return r, nil
-}
-
-// checkPublished compares the key that deliverers encrypt to with the identity,
-// so that one that was swapped is noticed at the next login.
-func (s *Store) checkPublished(ctx context.Context, prefix string, identity *crypto.Identity) error {
-	r, err := s.published(ctx, prefix)
-	if err != nil {
-		return err
-	}
-	if !r.Equal(identity.Recipient()) {
-		s.logger.Error("the published delivery key was swapped", "object", prefix+publishedKey)
-		return fmt.Errorf("mailbox: %s%s: %w", prefix, publishedKey, ErrSwappedKey)
-	}
-	return nil
+	return p.recipient, nil
 }
 
 // Slots of passwords and of tokens are told apart by name, so that a login with
@@ -248,6 +230,9 @@ func (s *Store) login(ctx context.Context, name string, secret []byte) (*Account
 	a, err := s.attach(ctx, who.id, who.identity, who.name)
 	if err == nil {
 		a.byToken = who.byToken
+	}
+	if errors.Is(err, ErrRotated) && who.byToken {
+		return nil, ErrAuth // a token of the identity before is revoked
 	}
 	return a, err
 }
@@ -314,40 +299,59 @@ func (s *Store) openPassword(ctx context.Context, id eventlog.ID, password []byt
 		}
 		s.verified.Forget(id, slotID) // the password was changed
 	}
-	var tried int
-	var damaged error
+	var names []string
 	for info, err := range s.blobs.List(ctx, prefix, "") {
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: list slots: %w", err)
 		}
-		if tried++; tried > maxPasswordSlots {
+		if names = append(names, info.Name); len(names) == maxPasswordSlots {
 			break
 		}
-		slot, err := s.slot(ctx, info.Name)
+	}
+	if len(names) == 0 { // only tokens and the recovery identity open it, or it does not exist
+		return nil, crypto.DummyPassword(ctx, password, s.opts.Password, s.opts.Pool)
+	}
+	return s.tryPassword(ctx, id, names, password)
+}
+
+// tryPassword opens the slots that a password opens, and returns the identity that
+// is in effect if one has it: a change of identity that was interrupted leaves
+// two.
+func (s *Store) tryPassword(ctx context.Context, id eventlog.ID, names []string, password []byte) (found *crypto.Identity, err error) {
+	failed := crypto.ErrWrongSecret
+	for _, name := range names {
+		slot, err := s.slot(ctx, name)
 		if err != nil {
-			damaged = err
+			failed = err
 			continue
 		}
 		key, err := slot.PasswordKey(ctx, password, s.opts.Pool)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		identity, err := slot.OpenWithKey(id, key)
-		if err == nil {
-			s.verified.Remember(id, slot.ID, password, key)
-			return identity, nil
+		if err != nil {
+			if !errors.Is(err, crypto.ErrWrongSecret) {
+				failed = err
+			}
+			continue
 		}
-		if !errors.Is(err, crypto.ErrWrongSecret) {
-			damaged = err
+		if len(names) > 1 && found == nil {
+			if r, err := s.published(ctx, accountPrefix(id)); err != nil || !r.Equal(identity.Recipient()) {
+				found = identity
+				continue
+			}
 		}
+		if found != nil {
+			found.Wipe()
+		}
+		s.verified.Remember(id, slot.ID, password, key)
+		return identity, nil
 	}
-	if damaged != nil {
-		return nil, damaged
+	if found != nil {
+		return found, nil
 	}
-	if tried == 0 { // only tokens and the recovery identity open it, or it does not exist
-		return nil, crypto.DummyPassword(ctx, password, s.opts.Password, s.opts.Pool)
-	}
-	return nil, crypto.ErrWrongSecret
+	return nil, failed
 }
 
 func (s *Store) slot(ctx context.Context, object string) (*crypto.Slot, error) {

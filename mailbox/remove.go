@@ -112,6 +112,26 @@ func (s *Store) expel(id eventlog.ID) {
 	}
 }
 
+// inBackground runs what Close waits for.
+func (s *Store) inBackground(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.retiring.Go(do)
+	}
+}
+
+// expelThis is expel unless the account was opened anew meanwhile.
+func (s *Store) expelThis(a *account) {
+	s.mu.Lock()
+	l := s.accounts[a.id]
+	mine := l != nil && l.account == a
+	s.mu.Unlock()
+	if mine {
+		s.expel(a.id)
+	}
+}
+
 // SweepReport says what [Store.Sweep] did.
 type SweepReport struct {
 	Accounts int // removed accounts of which something was left

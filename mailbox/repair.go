@@ -176,6 +176,7 @@ func (a *account) replayFrom(ctx context.Context, at eventlog.Head, s *state) (*
 	if err != nil {
 		return nil, at, err
 	}
+	defer log.Wipe()
 	log.Seek(at)
 	m := model{a}
 	for e, err := range log.Read(ctx) {

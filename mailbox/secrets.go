@@ -101,6 +101,9 @@ func (h *Account) Tokens(ctx context.Context) ([]TokenInfo, error) {
 			return nil, err
 		}
 		label, err := slot.Label(a.identity)
+		if err != nil && a.labelBefore(slot) {
+			continue // revoked by a change of identity, which was interrupted
+		}
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: %s: %w: %w", info.Name, eventlog.ErrCorrupt, err)
 		}
@@ -144,4 +147,14 @@ func (h *Account) Recovery() (string, error) {
 	}
 	defer a.leave()
 	return a.identity.Export(), nil
+}
+
+// labelBefore reports whether a slot is of an identity that the account had before.
+func (a *account) labelBefore(slot *crypto.Slot) bool {
+	for _, r := range a.before {
+		if _, err := slot.Label(r.identity); err == nil {
+			return true
+		}
+	}
+	return false
 }

@@ -297,9 +297,10 @@ func (s *Store) MaxMessage() int64 { return s.opts.MaxMessage }
 
 // attach returns a handle on an account, which it opens if no handle is open. It
 // takes identity over, and fails with ErrSwappedKey if it is not the account's or
-// not the one that mail is delivered to.
+// not the one that mail is delivered to, with ErrRotated if another follows it.
 func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Identity, name string) (*Account, error) {
-	if err := s.checkPublished(ctx, accountPrefix(id), identity); err != nil {
+	st, err := s.standing(ctx, accountPrefix(id), identity)
+	if err != nil {
 		identity.Wipe()
 		return nil, err
 	}
@@ -307,10 +308,11 @@ func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 		l, first, err := s.join(id)
 		if err != nil {
 			identity.Wipe()
+			wipeAll(st.before)
 			return nil, err
 		}
 		if first {
-			s.lead(ctx, id, l, identity)
+			s.lead(ctx, id, l, identity, st)
 			if l.err != nil {
 				return nil, l.err
 			}
@@ -322,18 +324,26 @@ func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
-		if err == nil && !l.account.recipient.Equal(identity.Recipient()) {
-			err = fmt.Errorf("mailbox: open account %v: %w", id, ErrSwappedKey)
+		if err == nil && l.account.recipient.Equal(identity.Recipient()) {
+			identity.Wipe() // the one that is loaded serves
+			wipeAll(st.before)
+			return s.handle(id, l, name), nil
+		}
+		if err == nil && st.follows(l.account.recipient) {
+			// It was opened with an identity before this one.
+			s.release(id, l)
+			s.expelThis(l.account)
+			continue
 		}
 		if err == nil {
-			identity.Wipe() // the one that is loaded serves
-			return s.handle(id, l, name), nil
+			err = fmt.Errorf("mailbox: open account %v: %w", id, ErrSwappedKey)
 		}
 		s.release(id, l)
 		// That another caller gave up is no reason to fail this one.
 		gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 		if !gaveUp || ctx.Err() != nil {
 			identity.Wipe()
+			wipeAll(st.before)
 			return nil, err
 		}
 	}
@@ -357,8 +367,8 @@ func (s *Store) join(id eventlog.ID) (l *loading, first bool, err error) {
 }
 
 // lead opens the account for all who joined.
-func (s *Store) lead(ctx context.Context, id eventlog.ID, l *loading, identity *crypto.Identity) {
-	l.account, l.err = s.load(ctx, id, identity)
+func (s *Store) lead(ctx context.Context, id eventlog.ID, l *loading, identity *crypto.Identity, st standingOf) {
+	l.account, l.err = s.load(ctx, id, identity, st)
 	if l.err != nil {
 		s.mu.Lock()
 		if s.accounts[id] == l {
@@ -373,15 +383,18 @@ func (s *Store) handle(id eventlog.ID, l *loading, name string) *Account {
 	return &Account{account: l.account, name: name, detach: sync.OnceFunc(func() { s.release(id, l) })}
 }
 
-func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Identity) (*account, error) {
-	a, err := newAccount(s, id, identity)
+func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Identity, st standingOf) (*account, error) {
+	a, err := newAccount(s, id, identity, st.before...)
 	if err != nil {
 		identity.Wipe()
+		wipeAll(st.before)
 		return nil, err
 	}
 	s.waker.greet()
 	ctx, end := s.opts.Observe.Start(ctx, observe.SpanLoad)
-	err = a.open(ctx)
+	if err = a.open(ctx); err == nil {
+		err = a.settleRotation(ctx, st)
+	}
 	end(err != nil)
 	if err != nil {
 		a.close()

@@ -1,0 +1,197 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// RotateIdentity gives the account a new identity: what is to be done when the old
+// one, or a password or token together with a copy of the store, may have come to
+// others. New mail, entries, snapshots and secrets are sealed under the new one;
+// what is there stays as it is, and readable: the old identity is kept, sealed
+// under the new one. So who has the old one can go on reading what they could read
+// until now, and nothing that comes.
+//
+// password becomes the account's password; it may be the one it has. All tokens
+// are revoked: nobody but their devices has the secrets that the new identity would
+// have to be sealed under. All sessions, in every process, end with [ErrRotated] or
+// [ErrClosed] and must log in again. Mail that is being delivered by who knows the
+// old recipient arrives and is readable.
+//
+// It returns the new recovery identity, as [Account.Recovery] does. If it is
+// interrupted, either the account has its old identity still, and the next login
+// with the password completes the change; or it has the new one. It fails with
+// [ErrByToken], and with [ErrRotating] if another change was begun and not completed:
+// log in with its password.
+func (h *Account) RotateIdentity(ctx context.Context, password []byte) (recovery string, err error) {
+	a, err := h.useSecrets()
+	if err != nil {
+		return "", err
+	}
+	next, err := a.rotate(ctx, password)
+	a.leave()
+	if err != nil {
+		return "", fmt.Errorf("mailbox: change identity: %w", err)
+	}
+	defer next.Wipe()
+	a.store.expel(a.id)
+	return next.Export(), nil
+}
+
+func (a *account) rotate(ctx context.Context, password []byte) (*crypto.Identity, error) {
+	s := a.store
+	if err := a.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	now, err := s.publication(ctx, a.prefix)
+	if err != nil {
+		return nil, err
+	}
+	if !now.recipient.Equal(a.recipient) {
+		return nil, s.swapped(now)
+	}
+	next, err := crypto.NewIdentity()
+	if err != nil {
+		return nil, err
+	}
+	old, err := s.slotNames(ctx, a.prefix)
+	if err == nil {
+		err = a.prepare(ctx, next, now, password)
+	}
+	if err == nil {
+		// From here on mail is sealed to the new recipient.
+		err = s.blobs.Delete(ctx, now.object)
+	}
+	if err == nil {
+		err = s.completeRotation(ctx, a.id, next)
+	}
+	if err == nil {
+		err = s.blobs.Delete(ctx, old...)
+	}
+	if err != nil {
+		next.Wipe()
+		return nil, err
+	}
+	return next, nil
+}
+
+// prepare writes all that the new identity needs, last its recipient: of several
+// changes at a time one can.
+func (a *account) prepare(ctx context.Context, next *crypto.Identity, now *publication, password []byte) error {
+	s := a.store
+	_, head := a.committer.State()
+	slot, err := crypto.NewPasswordSlot(ctx, next, a.id, password, s.opts.Password, s.opts.Pool)
+	if err != nil {
+		return err
+	}
+	ring := ringObject(a.prefix, next.Recipient())
+	if err := s.blobs.Create(ctx, ring, bytes.NewReader(sealRetired(next, ring, retired{a.identity, head.Pos}))); err != nil {
+		return err
+	}
+	slotObject := slotName(a.prefix, slot)
+	if err := s.blobs.Create(ctx, slotObject, bytes.NewReader(slot.Marshal())); err != nil {
+		return err
+	}
+	p := publication{object: keyObject(a.prefix, now.number+1), number: now.number + 1, recipient: next.Recipient()}
+	err = s.blobs.Create(ctx, p.object, bytes.NewReader(p.encode(a.identity)))
+	if err == nil {
+		return nil
+	}
+	if there, behind := s.readPublication(ctx, a.prefix, p.number); behind == nil && there.recipient.Equal(p.recipient) {
+		return nil // only the answer was lost
+	}
+	if errors.Is(err, fs.ErrExist) {
+		// It never was anybody's: nobody loses anything by it.
+		return errors.Join(ErrRotating, s.blobs.Delete(context.WithoutCancel(ctx), slotObject, ring))
+	}
+	return err
+}
+
+func (s *Store) slotNames(ctx context.Context, prefix string) (out []string, err error) {
+	for info, err := range s.blobs.List(ctx, prefix+"slot/", "") {
+		if err != nil {
+			return nil, fmt.Errorf("mailbox: list slots: %w", err)
+		}
+		out = append(out, info.Name)
+	}
+	return out, nil
+}
+
+// completeRotation makes the log go on under the identity in effect: an entry of
+// its own ends what the one before may seal, and a snapshot begins it anew.
+func (s *Store) completeRotation(ctx context.Context, id eventlog.ID, identity *crypto.Identity) error {
+	own, err := crypto.ParseIdentity(identity.Export())
+	if err != nil {
+		return err
+	}
+	before, err := s.chain(ctx, accountPrefix(id), own)
+	if err != nil {
+		own.Wipe()
+		return err
+	}
+	a, err := newAccount(s, id, own, before...)
+	if err != nil {
+		own.Wipe()
+		wipeAll(before)
+		return err
+	}
+	defer a.close()
+	if err := a.open(ctx); err != nil {
+		return err
+	}
+	return a.fencedSnapshot(ctx)
+}
+
+// settleRotation completes a change that was interrupted, when the account was
+// opened with the identity that was to come.
+func (a *account) settleRotation(ctx context.Context, st standingOf) error {
+	switch {
+	case st.pending != nil && a.log.Renewed():
+		// The change had been completed: somebody put the old recipient back.
+		return a.store.swapped(st.inEffect)
+	case st.pending != nil:
+		if err := a.store.blobs.Delete(ctx, st.inEffect.object); err != nil {
+			return fmt.Errorf("mailbox: change identity: %w", err)
+		}
+	case len(a.before) == 0 || a.log.Renewed():
+		return nil
+	}
+	return a.fencedSnapshot(ctx)
+}
+
+// wasRotated reports whether another process gave the account another identity.
+func (a *account) wasRotated(ctx context.Context) bool {
+	p, err := a.store.publication(ctx, a.prefix)
+	return err == nil && !p.recipient.Equal(a.recipient) && p.follows(a.identity)
+}
+
+// explain turns an entry that does not open into ErrRotated if that is why, and
+// ends the account's sessions in this process.
+func (a *account) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, eventlog.ErrCorrupt) || !a.wasRotated(ctx) {
+		return err
+	}
+	a.store.inBackground(func() { a.store.expelThis(a) })
+	return fmt.Errorf("mailbox: %s: %w", a.prefix, ErrRotated)
+}
+
+// Retired returns the identities that the account had before, newest first: with
+// them the age tool opens the bodies of their time. It fails with [ErrByToken].
+func (h *Account) Retired() ([]string, error) {
+	a, err := h.useSecrets()
+	if err != nil {
+		return nil, err
+	}
+	defer a.leave()
+	var out []string
+	for _, r := range a.before {
+		out = append(out, r.identity.Export())
+	}
+	return out, nil
+}

@@ -1,0 +1,272 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// withIdentity opens an account with an identity that may be refused.
+func withIdentity(t testing.TB, s *Store, recovery string) (*Account, error) {
+	t.Helper()
+	id, err := crypto.ParseIdentity(recovery)
+	require.NoError(t, err)
+	a, err := s.OpenAccount(context.Background(), "ann", id)
+	if err == nil {
+		t.Cleanup(func() { a.Close() })
+	}
+	return a, err
+}
+
+// texts returns the bytes of all messages in INBOX.
+func texts(t testing.TB, a *Account) (out []string) {
+	t.Helper()
+	ctx := context.Background()
+	for m, err := range selectInbox(t, a).Messages(ctx, All()) {
+		require.NoError(t, err)
+		_, err := m.Meta(ctx)
+		require.NoError(t, err)
+		r, err := m.Open(ctx, 0, -1)
+		require.NoError(t, err)
+		b, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+		out = append(out, string(b))
+	}
+	return out
+}
+
+// After a change of identity all that was there is readable, all that comes is
+// sealed to the new one, and nothing that opened the account before opens it.
+func TestRotateIdentity(t *testing.T) {
+	ctx := t.Context()
+	blobs, clock := memblob.New(), newClock()
+	s, other, post := openAt(t, blobs, clock), openAt(t, blobs, clock), openAt(t, blobs, clock)
+	a := newUser(t, s, "ann")
+	add(t, a, 0)
+	require.NoError(t, a.account.writeSnapshot(ctx))
+	add(t, a, 1)
+	token, err := a.AddToken(ctx, "phone")
+	require.NoError(t, err)
+	old, err := a.Recovery()
+	require.NoError(t, err)
+	b := login(t, other, "ann") // another process, and one that delivers
+	require.NoError(t, post.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(2)))[0])
+	byToken, err := s.Login(ctx, "ann", []byte(token.Export()))
+	require.NoError(t, err)
+	_, err = byToken.RotateIdentity(ctx, []byte("mine"))
+	require.ErrorIs(t, err, ErrByToken)
+	require.NoError(t, byToken.Close())
+	before := names(t, blobs)
+
+	next, err := a.RotateIdentity(ctx, []byte("new secret"))
+	require.NoError(t, err)
+	require.NotEqual(t, old, next)
+	_, err = a.Status(ctx, Inbox)
+	require.ErrorIs(t, err, ErrClosed)
+	_, err = b.Append(ctx, Inbox, strings.NewReader(mail(9)), AppendOptions{})
+	require.ErrorIs(t, err, ErrRotated)
+
+	for _, s := range []*Store{s, other, openAt(t, blobs, clock)} {
+		_, err = s.Login(ctx, "ann", []byte("secret of ann"))
+		require.ErrorIs(t, err, ErrAuth)
+		_, err = s.Login(ctx, "ann", []byte(token.Export()))
+		require.ErrorIs(t, err, ErrAuth)
+		_, err = withIdentity(t, s, old)
+		require.ErrorIs(t, err, ErrRotated)
+	}
+	// Who delivers and knows the old recipient still does.
+	require.NoError(t, post.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(3)))[0])
+	require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(4)))[0])
+	c, err := other.Login(ctx, "ann", []byte("new secret"))
+	require.NoError(t, err)
+	defer c.Close()
+	add(t, c, 5)
+	require.Equal(t, []string{mail(0), mail(1), mail(2), mail(3), mail(4), mail(5)}, texts(t, c))
+	got, err := c.Recovery()
+	require.NoError(t, err)
+	require.Equal(t, next, got)
+	gone, err := c.Retired()
+	require.NoError(t, err)
+	require.Equal(t, []string{old}, gone)
+	tokens, err := c.Tokens(ctx)
+	require.NoError(t, err)
+	require.Empty(t, tokens)
+	sound(t, other, c)
+	d, err := withIdentity(t, openAt(t, blobs, clock), next)
+	require.NoError(t, err)
+	require.Len(t, texts(t, d), 6)
+
+	// The old identity opens nothing that was written since, but deliveries of who
+	// did not know; the new one all of it.
+	oldID, err := crypto.ParseIdentity(old)
+	require.NoError(t, err)
+	sealed := 0
+	for _, name := range names(t, blobs) {
+		if bytes.Contains([]byte(strings.Join(before, "\n")), []byte(name)) || !strings.Contains(name, "/body/") {
+			continue
+		}
+		data := bytesOf(t, blobs, name)
+		if _, err := oldID.OpenSealed(data, 1<<20); err != nil {
+			sealed++
+		}
+	}
+	require.Equal(t, 2, sealed)
+
+	// And again, over two generations.
+	add(t, c, 6)
+	third, err := c.RotateIdentity(ctx, []byte("third"))
+	require.NoError(t, err)
+	e, err := s.Login(ctx, "ann", []byte("third"))
+	require.NoError(t, err)
+	defer e.Close()
+	require.Len(t, texts(t, e), 7)
+	gone, err = e.Retired()
+	require.NoError(t, err)
+	require.Equal(t, []string{next, old}, gone)
+	_, err = withIdentity(t, openAt(t, blobs, clock), next)
+	require.ErrorIs(t, err, ErrRotated)
+	_, err = withIdentity(t, openAt(t, blobs, clock), old)
+	require.ErrorIs(t, err, ErrSwappedKey, "it cannot know the third")
+	_, err = withIdentity(t, openAt(t, blobs, clock), third)
+	require.NoError(t, err)
+	for range 3 {
+		clock.advance(25 * time.Hour)
+		collect(t, e)
+	}
+	require.Len(t, texts(t, e), 7)
+	sound(t, s, e)
+}
+
+// Wherever a change of identity is interrupted, the account opens, with the old
+// password or the new one, and then with all of its mail; and a login with the
+// new password completes it.
+func TestRotationIsInterrupted(t *testing.T) {
+	ctx := t.Context()
+	base, clock := memblob.New(), newClock()
+	first := openAt(t, base, clock)
+	a := newUser(t, first, "ann")
+	old, err := a.Recovery()
+	require.NoError(t, err)
+	add(t, a, 0)
+	_, err = a.AddToken(ctx, "phone")
+	require.NoError(t, err)
+	for n := 0; ; n++ {
+		blobs := base.Clone()
+		ending, end := context.WithCancel(ctx)
+		cut := &cutting{Store: blobs, left: n, end: end}
+		r, err := withIdentity(t, openAt(t, cut, clock), old)
+		require.NoError(t, err)
+		cut.armed = true
+		_, failed := r.RotateIdentity(ending, []byte("new"))
+		cut.armed = false
+		s := openAt(t, blobs, clock)
+		require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0])
+		opened := 0
+		for _, password := range []string{"secret of ann", "new"} {
+			b, err := openAt(t, blobs, clock).Login(ctx, "ann", []byte(password))
+			if err != nil {
+				continue
+			}
+			opened++
+			require.Equal(t, []string{mail(0), mail(1)}, texts(t, b))
+			sound(t, s, b)
+			require.NoError(t, b.Close())
+		}
+		require.Positive(t, opened, "after %d writes", n)
+		b, err := openAt(t, blobs, clock).Login(ctx, "ann", []byte("new"))
+		if err != nil { // it had hardly begun
+			b, err = openAt(t, blobs, clock).Login(ctx, "ann", []byte("secret of ann"))
+			require.NoError(t, err)
+		}
+		got, err := b.Recovery()
+		require.NoError(t, err)
+		add(t, b, 2)
+		require.Len(t, texts(t, b), 3)
+		_, err = b.RotateIdentity(ctx, []byte("final"))
+		require.NoError(t, err, "after %d writes", n)
+		c, err := openAt(t, blobs, clock).Login(ctx, "ann", []byte("final"))
+		require.NoError(t, err)
+		require.Len(t, texts(t, c), 3)
+		require.NoError(t, c.Close())
+		if failed == nil {
+			require.NotEqual(t, old, got)
+			require.Greater(t, n, 6)
+			return
+		}
+	}
+}
+
+// Who has the old identity and may write the store can neither lead mail back to
+// it unnoticed nor write as the owner.
+func TestRetiredIdentityForgesNothing(t *testing.T) {
+	ctx := t.Context()
+	damages(t)
+	blobs, clock := memblob.New(), newClock()
+	s := openAt(t, blobs, clock)
+	a := newUser(t, s, "ann")
+	old, err := a.Recovery()
+	require.NoError(t, err)
+	add(t, a, 0)
+	prefix, id := a.account.prefix, a.account.id
+	published := bytesOf(t, blobs, prefix+publishedKey)
+	next, err := a.RotateIdentity(ctx, []byte("new"))
+	require.NoError(t, err)
+
+	forge := blobs.Clone()
+	put(t, forge, prefix+publishedKey, published)
+	_, err = withIdentity(t, openAt(t, forge, clock), next)
+	require.ErrorIs(t, err, ErrSwappedKey, "the old recipient was put back")
+
+	forge = blobs.Clone()
+	thief, err := crypto.NewIdentity()
+	require.NoError(t, err)
+	p := publication{object: keyObject(prefix, 1), number: 1, recipient: thief.Recipient()}
+	put(t, forge, p.object, []byte(p.recipient.String()+"\n"))
+	_, err = withIdentity(t, openAt(t, forge, clock), next)
+	require.ErrorIs(t, err, ErrSwappedKey)
+
+	// An entry and a snapshot under the retired identity, after the change.
+	oldID, err := crypto.ParseIdentity(old)
+	require.NoError(t, err)
+	log, err := eventlog.New(eventlog.Config{Store: blobs, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: oldID}})
+	require.NoError(t, err)
+	keyless, err := eventlog.New(eventlog.Config{Store: blobs, Prefix: prefix, ID: id})
+	require.NoError(t, err)
+	head, err := keyless.FindHead(ctx)
+	require.NoError(t, err)
+	forge = blobs.Clone()
+	forged, err := eventlog.New(eventlog.Config{Store: forge, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: oldID}})
+	require.NoError(t, err)
+	_, err = forged.FindHead(ctx)
+	require.NoError(t, err)
+	_, err = forged.Append(ctx, eventlog.Owned, encodeEvent(&deleteMailbox{Mailbox: 1}))
+	require.NoError(t, err)
+	_, err = withIdentity(t, openAt(t, forge, clock), next)
+	require.ErrorIs(t, err, eventlog.ErrCorrupt)
+	require.ErrorContains(t, err, "retired")
+
+	forge = blobs.Clone()
+	for _, name := range names(t, forge) {
+		if strings.Contains(name, "/snap/") {
+			require.NoError(t, forge.Delete(ctx, name))
+		}
+	}
+	forged, err = eventlog.New(eventlog.Config{Store: forge, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: oldID}})
+	require.NoError(t, err)
+	empty := applyGenesis(1, &genesis{UIDValidity: 1})
+	require.NoError(t, forged.WriteSnapshot(ctx, head, encodeManifest(empty)))
+	b, err := withIdentity(t, openAt(t, forge, clock), next)
+	require.NoError(t, err)
+	require.Len(t, texts(t, b), 1, "the snapshot of the retired identity is passed over")
+	_ = log
+}
