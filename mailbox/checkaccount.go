@@ -58,7 +58,7 @@ func (s *Store) CheckIdentity(ctx context.Context, name string, identity *crypto
 func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *crypto.Identity, report func(Problem)) (CheckReport, error) {
 	prefix := accountPrefix(id)
 	st, wrong := s.standing(ctx, prefix, identity)
-	if errors.Is(wrong, ErrSwappedKey) {
+	if wrong != nil {
 		st.before, _ = s.chain(ctx, prefix, identity) // it may be the key that is wrong
 	}
 	if errors.Is(wrong, ErrRotated) || wrong != nil && ctx.Err() != nil {

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
@@ -238,8 +241,6 @@ func TestRetiredIdentityForgesNothing(t *testing.T) {
 	// An entry and a snapshot under the retired identity, after the change.
 	oldID, err := crypto.ParseIdentity(old)
 	require.NoError(t, err)
-	log, err := eventlog.New(eventlog.Config{Store: blobs, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: oldID}})
-	require.NoError(t, err)
 	keyless, err := eventlog.New(eventlog.Config{Store: blobs, Prefix: prefix, ID: id})
 	require.NoError(t, err)
 	head, err := keyless.FindHead(ctx)
@@ -268,5 +269,61 @@ func TestRetiredIdentityForgesNothing(t *testing.T) {
 	b, err := withIdentity(t, openAt(t, forge, clock), next)
 	require.NoError(t, err)
 	require.Len(t, texts(t, b), 1, "the snapshot of the retired identity is passed over")
-	_ = log
+
+}
+
+const frozenRotated = "testdata/store-rotated"
+
+// A store whose account had two identities, and a collection, must open for ever.
+func TestFrozenRotatedStoreOpens(t *testing.T) {
+	ctx := t.Context()
+	if *update {
+		writeFrozenRotated(t)
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join(frozenRotated, "objects"))))
+	d, err := diskblob.Open(dir, &diskblob.Options{NoSync: true})
+	require.NoError(t, err)
+	s := openStore(t, d)
+	lines, err := os.ReadFile(filepath.Join(frozenRotated, "recovery.txt"))
+	require.NoError(t, err)
+	identities := strings.Fields(string(lines))
+	a, err := withIdentity(t, s, identities[0])
+	require.NoError(t, err)
+	gone, err := a.Retired()
+	require.NoError(t, err)
+	require.Equal(t, identities[1:], gone)
+	require.Equal(t, []string{mail(0), mail(2), mail(3)}, texts(t, a))
+	sound(t, s, a)
+	b, err := s.Login(ctx, "ann", []byte("new"))
+	require.NoError(t, err)
+	require.NoError(t, b.Close())
+	add(t, a, 4)
+	require.Len(t, texts(t, a), 4)
+}
+
+func writeFrozenRotated(t *testing.T) {
+	ctx := t.Context()
+	require.NoError(t, os.RemoveAll(frozenRotated))
+	dir := t.TempDir()
+	d, err := diskblob.Open(dir, &diskblob.Options{NoSync: true})
+	require.NoError(t, err)
+	clock := newClock()
+	s := openAt(t, d, clock)
+	a := newUser(t, s, "ann")
+	old, err := a.Recovery()
+	require.NoError(t, err)
+	for i := range 3 {
+		add(t, a, i)
+	}
+	expunge(t, a, 2)
+	collect(t, a)
+	next, err := a.RotateIdentity(ctx, []byte("new"))
+	require.NoError(t, err)
+	b, err := withIdentity(t, s, next)
+	require.NoError(t, err)
+	require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(3)))[0])
+	require.NoError(t, b.account.catchUp(ctx))
+	require.NoError(t, os.CopyFS(filepath.Join(frozenRotated, "objects"), os.DirFS(dir)))
+	require.NoError(t, os.WriteFile(filepath.Join(frozenRotated, "recovery.txt"), []byte(next+"\n"+old+"\n"), 0o644))
 }

@@ -48,15 +48,7 @@ func newTamperWorld(t *testing.T) *tamperWorld {
 	var revoked []byte
 	for _, name := range []string{"bob", "ann"} {
 		a := newUser(t, s, name)
-		old, err := a.AddToken(ctx, "lost")
-		require.NoError(t, err)
-		revoked, err = readAll(ctx, w.blobs, a.account.prefix+tokenSlots+old.Slot().String(), maxSlot)
-		require.NoError(t, err)
-		require.NoError(t, a.RevokeToken(ctx, old.Slot().String()))
-		token, err := a.AddToken(ctx, "phone")
-		require.NoError(t, err)
-		w.token = token.Export()
-		for range 2 {
+		round := func() {
 			for i := range 2 {
 				add(t, a, i)
 				require.NoError(t, a.Create(ctx, fmt.Sprintf("box%d", a.account.state().at)))
@@ -65,8 +57,21 @@ func newTamperWorld(t *testing.T) *tamperWorld {
 			require.NoError(t, a.account.catchUp(ctx))
 			_, err := selectInbox(t, a).Copy(ctx, All(), a.account.state().boxes[1].name)
 			require.NoError(t, err)
-			require.NoError(t, a.account.writeSnapshot(ctx))
 		}
+		round()
+		_, err := a.RotateIdentity(ctx, []byte("secret of "+name)) // and a snapshot
+		require.NoError(t, err)
+		a = login(t, s, name)
+		old, err := a.AddToken(ctx, "lost")
+		require.NoError(t, err)
+		revoked, err = readAll(ctx, w.blobs, a.account.prefix+tokenSlots+old.Slot().String(), maxSlot)
+		require.NoError(t, err)
+		require.NoError(t, a.RevokeToken(ctx, old.Slot().String()))
+		token, err := a.AddToken(ctx, "phone")
+		require.NoError(t, err)
+		w.token = token.Export()
+		round()
+		require.NoError(t, a.account.writeSnapshot(ctx))
 		// What follows the newest snapshot: two deliveries and two entries of the owner's.
 		for i := range 2 {
 			require.NoError(t, s.Deliver(ctx, []Recipient{{Account: name}}, strings.NewReader(mail(8+i)))[0])
@@ -133,7 +138,8 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 	w.targets = append(w.targets,
 		tamperTarget{kind: "store/format", name: formatObject, free: "store/other", with: "identity"},
 		tamperTarget{kind: "name", name: s.nameHash("ann"), sibling: s.nameHash("bob"), other: s.nameHash("bob"), free: nameFolder + id + id, with: "identity"})
-	add("key", "key/", "key/0000", 0)
+	add("key", "key/", "key/0003", 0)
+	add("identity before", ringFolder, ringFolder+id, 0)
 	add("slot of a password", passwordSlots, passwordSlots+id, 0)
 	w.targets[len(w.targets)-1].with = "password"
 	add("slot of a token", tokenSlots, tokenSlots+id, 0)
@@ -276,6 +282,9 @@ func attacks() []attack {
 		}, 1},
 		{"remove", func(t *testing.T, b *memblob.Store, x tamperTarget, _ int) []string {
 			require.NoError(t, b.Delete(t.Context(), x.name))
+			if x.kind == "key" { // which of them is missing cannot be known
+				return []string{x.name, strings.TrimSuffix(x.name, "0002")}
+			}
 			return []string{x.name}
 		}, 1},
 		{"duplicate", func(t *testing.T, b *memblob.Store, x tamperTarget, _ int) []string {

@@ -157,18 +157,29 @@ with it: each file acct/*/body/* of the store is a plain age file.
 
 Whoever has it has the account. Keep it on paper, not on this machine.
 
+After "account rotate" the identities before are needed for the age tool to open
+the messages of their time: -all prints them too, each on its line, the newest
+first. They do not open the account.
+
 ` + passwordHelp,
 		examples: []string{"mailserver account recovery ann -store ./mail"},
 		setup: func(fs *flag.FlagSet) action {
 			var f accountFlags
 			f.add(fs)
+			all := fs.Bool("all", false, "print the identities that the account had before, too")
 			return func(ctx context.Context, p *program, names []string) error {
 				return f.with(ctx, p, names[0], func(a *mailbox.Account) error {
 					identity, err := a.Recovery()
 					if err != nil {
 						return err
 					}
-					_, err = fmt.Fprintln(p.out, identity)
+					if _, err = fmt.Fprintln(p.out, identity); err != nil || !*all {
+						return err
+					}
+					before, err := a.Retired()
+					if err == nil && len(before) > 0 {
+						_, err = fmt.Fprintln(p.out, strings.Join(before, "\n"))
+					}
 					return err
 				})
 			}

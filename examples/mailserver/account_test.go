@@ -84,6 +84,25 @@ func TestTokens(t *testing.T) {
 	ok(t, "pw\n", "account", "recovery", "ann", "-store", "mail")
 }
 
+func TestRotate(t *testing.T) {
+	password := demoStore(t)
+	old := ok(t, password, "account", "recovery", "demo", "-store", "mail")
+	token := ok(t, password, "account", "token", "add", "demo", "-store", "mail")
+	next := ok(t, strings.TrimSpace(password)+"\nnew\n", "account", "rotate", "demo", "-store", "mail")
+	assert.True(t, strings.HasPrefix(next, "AGE-SECRET-KEY-PQ-1"))
+	assert.NotEqual(t, old, next)
+	for _, secret := range []string{password, token} {
+		assert.Equal(t, exitFailed, invoke(t, secret, "account", "token", "list", "demo", "-store", "mail").code)
+	}
+	require.NoError(t, os.WriteFile("paper", []byte(old), 0o600))
+	r := invoke(t, "", "account", "token", "list", "demo", "-store", "mail", "-recovery-file", "paper")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.err, "another identity now")
+	assert.Equal(t, next, ok(t, "new\n", "account", "recovery", "demo", "-store", "mail"))
+	assert.Equal(t, next+old, ok(t, "new\n", "account", "recovery", "demo", "-all", "-store", "mail"))
+	assert.Contains(t, ok(t, "new\n", "check", "-store", "mail", "-account", "demo"), "account: 3 messages")
+}
+
 // A store that is away while its name key is there is a disk that is not mounted:
 // an empty one in its place would send all mail back.
 func TestNoStoreIsMadeWhereOneWas(t *testing.T) {

@@ -35,6 +35,7 @@ func commands() []command {
 		accountQuotaCommand(),
 		accountStatsCommand(),
 		accountRecoveryCommand(),
+		accountRotateCommand(),
 		accountRemoveCommand(),
 		tokenAddCommand(),
 		tokenListCommand(),
