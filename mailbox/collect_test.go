@@ -5,6 +5,9 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
 )
@@ -681,6 +685,17 @@ func TestDeleteAccountEndsSessions(t *testing.T) {
 	_, err := a.Status(ctx, Inbox)
 	require.ErrorIs(t, err, ErrClosed)
 	require.Empty(t, a.account.identity.Export(), "its keys are gone")
+
+	// In another process too, which finds out by itself.
+	newUser(t, s, "bob")
+	other := openStore(t, s.blobs)
+	b := login(t, other, "bob")
+	require.False(t, other.wasRemoved(ctx, b.account))
+	require.NoError(t, s.DeleteAccount(ctx, "bob"))
+	require.True(t, other.wasRemoved(ctx, b.account))
+	other.expelThis(b.account)
+	_, err = b.Status(ctx, Inbox)
+	require.ErrorIs(t, err, ErrClosed)
 }
 
 func TestMarkCodec(t *testing.T) {
@@ -702,4 +717,87 @@ func TestMarkCodec(t *testing.T) {
 	b[0] = 2
 	_, err = decodeMark(b)
 	require.ErrorIs(t, err, eventlog.ErrNewerVersion)
+}
+
+// What a collection holds does not follow the account: 8 bytes a message for what
+// is needed, and some pages. LETTERLOCK_COLLECT says of how many messages; a
+// million take a while.
+func TestCollectMemory(t *testing.T) {
+	ctx := t.Context()
+	messages := 20_000
+	if n := os.Getenv("LETTERLOCK_COLLECT"); n != "" {
+		var err error
+		messages, err = strconv.Atoi(n)
+		require.NoError(t, err)
+	}
+	d, err := diskblob.Open(t.TempDir(), &diskblob.Options{NoSync: true})
+	require.NoError(t, err)
+	clock := newClock()
+	scales := &weighing{Store: d}
+	s := openAt(t, scales, clock)
+	a := newUser(t, s, "ann")
+	fill(t, a, messages)
+	for range 2 { // what the snapshots of filling left
+		collect(t, a)
+		clock.advance(25 * time.Hour)
+	}
+	junk := messages / 20
+	for i := range junk {
+		name := bodyName(a.account.prefix, eventlog.ObjectID{byte(i), byte(i >> 8), byte(i >> 16), 1, 15: byte(i)})
+		require.NoError(t, d.Create(ctx, name, strings.NewReader("x")))
+	}
+	limit := int64(16*messages + 1<<20)
+	for i := range 2 {
+		scales.begin()
+		rep := collect(t, a)
+		got := scales.end(t)
+		t.Logf("%d messages, %d objects of garbage: %d noted, %d deleted, holds at most %d KiB", messages, junk, rep.Noted, rep.Deleted, got>>10)
+		require.Less(t, got, limit)
+		if i == 0 {
+			require.GreaterOrEqual(t, rep.Noted, junk)
+		} else {
+			require.GreaterOrEqual(t, rep.Deleted, junk)
+		}
+		clock.advance(25 * time.Hour)
+	}
+}
+
+// weighing is a store that weighs the heap when it is written to.
+type weighing struct {
+	blob.Store
+	base, peak int64 // base 0: not now
+	weighed    int
+}
+
+func (w *weighing) heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func (w *weighing) begin() { w.weighed, w.base = 0, w.heap(); w.peak = w.base }
+
+func (w *weighing) end(t *testing.T) int64 {
+	require.Positive(t, w.weighed)
+	grew := w.peak - w.base
+	w.base = 0
+	return grew
+}
+
+func (w *weighing) weigh() {
+	if w.base != 0 && w.weighed < 50 {
+		w.weighed++
+		w.peak = max(w.peak, w.heap())
+	}
+}
+
+func (w *weighing) Create(ctx context.Context, name string, r io.Reader) error {
+	w.weigh()
+	return w.Store.Create(ctx, name, r)
+}
+
+func (w *weighing) Delete(ctx context.Context, names ...string) error {
+	w.weigh()
+	return w.Store.Delete(ctx, names...)
 }

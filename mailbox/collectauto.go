@@ -14,6 +14,7 @@ const collectTimeout = 30 * time.Minute
 
 // upkeep goes through the open accounts a few times per Grace: it moves those
 // that nobody uses onto the newest snapshot, before what they know is collected,
+// ends the sessions of those that another process removed,
 // and collects where that is due. Then it finishes what removals of accounts left.
 func (w *waker) upkeep() {
 	tick := time.NewTicker(w.store.opts.Grace / 8)
@@ -25,6 +26,10 @@ func (w *waker) upkeep() {
 		case <-tick.C:
 		}
 		for _, a := range w.store.openAccounts() {
+			if w.store.wasRemoved(w.ctx, a) {
+				w.store.expelThis(a)
+				continue
+			}
 			w.keep(a)
 		}
 		if w.store.opts.NoCollect {

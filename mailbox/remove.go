@@ -39,7 +39,8 @@ const (
 func goneName(id eventlog.ID) string { return goneFolder + id.String() }
 
 // DeleteAccount erases an account: its name, keys, log, and every message. It
-// needs no secret of it. Sessions of the account end. When it returns nil all of
+// needs no secret of it. Its sessions end: those of this process at once, those of
+// others when they read what is gone, or within an eighth of Grace. When it returns nil all of
 // it is gone, but what a call of another process that is under way may still
 // write: [Store.Sweep] erases that. The name can be used again at once, for
 // an account that has nothing of this one.
@@ -110,6 +111,12 @@ func (s *Store) expel(id eventlog.ID) {
 	if l.account != nil && l.err == nil {
 		l.account.close()
 	}
+}
+
+// wasRemoved reports whether an account is being removed, by whatever process.
+func (s *Store) wasRemoved(ctx context.Context, a *account) bool {
+	_, err := s.blobs.Stat(ctx, goneName(a.id))
+	return err == nil
 }
 
 // inBackground runs what Close waits for.
