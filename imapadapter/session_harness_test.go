@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/imapadapter"
@@ -54,6 +55,9 @@ func newWorld(t testing.TB, blobs blob.Store, change ...func(*imapadapter.Option
 		blobs = memblob.New()
 	}
 	mailboxtest.CheckAtEnd(t, blobs)
+	if faulty, ok := blobs.(*blobtest.Faulty); ok {
+		t.Cleanup(func() { faulty.SetPlan(nil) })
+	}
 	w := &world{t: t, log: &logBook{}}
 	var err error
 	w.store, err = mailbox.Open(t.Context(), blobs, mailbox.Options{Password: cheap, Quotas: true, Now: func() time.Time { return noon }})

@@ -30,6 +30,9 @@ import (
 func openMailboxes(t *testing.T, blobs blob.Store, accounts ...string) *mailbox.Store {
 	t.Helper()
 	mailboxtest.CheckAtEnd(t, blobs)
+	if faulty, ok := blobs.(*blobtest.Faulty); ok {
+		t.Cleanup(func() { faulty.SetPlan(nil) })
+	}
 	s, err := mailbox.Open(t.Context(), blobs, mailbox.Options{
 		Password:     crypto.PasswordParams{Time: 1, Memory: 36 << 10, Threads: 1}, // the least allowed
 		PollInterval: -1,

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 )
@@ -40,6 +41,9 @@ func checkAtEnd(t testing.TB, blobs blob.Store) {
 	t.Helper()
 	if _, ok := damaging.Load(t.Name()); ok || t.Failed() {
 		return
+	}
+	if faulty, ok := blobs.(*blobtest.Faulty); ok {
+		faulty.SetPlan(nil)
 	}
 	ctx := context.Background()
 	s, err := Open(ctx, blobs, Options{PollInterval: -1, NoCollect: true})
