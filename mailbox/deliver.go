@@ -49,7 +49,7 @@ func delivered(err error) observe.Result {
 	switch {
 	case err == nil:
 		return observe.OK
-	case errors.Is(err, ErrNoAccount), errors.Is(err, ErrTooLarge):
+	case errors.Is(err, ErrNoAccount), errors.Is(err, ErrTooLarge), errors.Is(err, ErrOverQuota):
 		return observe.Refused
 	case errors.Is(err, context.Canceled):
 		return observe.Canceled

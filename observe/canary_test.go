@@ -145,7 +145,7 @@ func TestNothingOfAMailIsTold(t *testing.T) {
 		"request", "commit", "replay", "snapshot", "delivery", "session imap begun", "session imap login", "session imap login refused",
 		"session imap idle begun", "session lmtp begun", "session lmtp recipient refused",
 		"span imap LOGIN", "span mailbox login", "span mailbox deliver", "span mailbox commit", "span mailbox snapshot",
-		"span lmtp message", "span store create body", "span imap STORE",
+		"span lmtp message", "span store create body", "span imap UID STORE",
 	} {
 		require.Positive(t, n.kinds[kind], "%s was never told: the test looks at nothing", kind)
 	}
