@@ -11,6 +11,7 @@
 // TestBucket wants a bucket, and is skipped without; .ci/s3 runs it on a real server.
 //
 // Those with programs want curl, swaks, mbsync, neomutt, offlineimap, fetchmail, python3, age
-// (1.3 or newer), and node with the package imapflow (NODE_PATH says where). The script
-// .ci/run installs them all.
+// (1.3 or newer), and node with the package imapflow (NODE_PATH says where). With
+// LETTERLOCK_THUNDERBIRD, the name of a file for a picture of its window, Thunderbird is tried
+// too, and wants Xvfb. The script .ci/run installs them all.
 package e2e
