@@ -236,56 +236,65 @@ func TestMemoryDoesNotFollowTheMessage(t *testing.T) {
 // cost is what opening an account cold, appending and flagging take at some size.
 type costs struct{ open, add, flag time.Duration }
 
-func measure(t testing.TB, blobs blob.Store, recovery string) costs {
+// sized is an account with a mailbox of a size, and the least that things cost.
+type sized struct {
+	blobs    blob.Store
+	recovery string
+	costs
+}
+
+func newSized(t testing.TB, n int) *sized {
+	blobs := memblob.New()
+	a := newUser(t, openStore(t, blobs), "ann")
+	fill(t, a, n)
+	recovery, err := a.Recovery()
+	require.NoError(t, err)
+	require.NoError(t, a.Close())
+	return &sized{blobs, recovery, costs{time.Hour, time.Hour, time.Hour}}
+}
+
+func (m *sized) measure(t testing.TB) {
 	ctx := context.Background()
-	best := costs{time.Hour, time.Hour, time.Hour}
-	for range 15 {
-		s := openStore(t, blobs)
-		start := time.Now()
-		a := openWith(t, s, "ann", recovery)
-		v := selectInbox(t, a)
-		opened := time.Now()
-		_, err := a.Append(ctx, Inbox, strings.NewReader(mail(1)), AppendOptions{})
-		require.NoError(t, err)
-		added := time.Now()
-		uid := UIDs(UID(1 + time.Now().UnixNano()%900))
-		_, err = v.Store(ctx, uid, FlagsAdd, []string{fmt.Sprintf("k%d", time.Now().UnixNano()%40)}, StoreOptions{})
-		require.NoError(t, err)
-		flagged := time.Now()
-		best.open = min(best.open, opened.Sub(start))
-		best.add = min(best.add, added.Sub(opened))
-		best.flag = min(best.flag, flagged.Sub(added))
-		require.NoError(t, a.Close())
-		require.NoError(t, s.Close())
-	}
-	return best
+	s := openStore(t, m.blobs)
+	start := time.Now()
+	a := openWith(t, s, "ann", m.recovery)
+	v := selectInbox(t, a)
+	opened := time.Now()
+	_, err := a.Append(ctx, Inbox, strings.NewReader(mail(1)), AppendOptions{})
+	require.NoError(t, err)
+	added := time.Now()
+	uid := UIDs(UID(1 + time.Now().UnixNano()%900))
+	_, err = v.Store(ctx, uid, FlagsAdd, []string{fmt.Sprintf("k%d", time.Now().UnixNano()%40)}, StoreOptions{})
+	require.NoError(t, err)
+	flagged := time.Now()
+	m.open = min(m.open, opened.Sub(start))
+	m.add = min(m.add, added.Sub(opened))
+	m.flag = min(m.flag, flagged.Sub(added))
+	require.NoError(t, a.Close())
+	require.NoError(t, s.Close())
 }
 
 // A mailbox of 100,000 messages is opened, appended to and flagged at no more
-// than twice the cost of one of 1,000.
+// than twice the cost of one of 1,000. Both are measured in turn, until a busy
+// machine has let both show what they can: a cost that follows the mailbox is
+// above twice the other however often it is measured.
 func TestCostDoesNotFollowTheMailbox(t *testing.T) {
 	if raceEnabled {
 		t.Log("the race detector's own cost hides the ratio; the test without it asserts")
 	}
-	var got []costs
-	for _, n := range []int{1_000, 100_000} {
-		blobs := memblob.New()
-		s := openStore(t, blobs)
-		a := newUser(t, s, "ann")
-		fill(t, a, n)
-		recovery, err := a.Recovery()
-		require.NoError(t, err)
-		require.NoError(t, a.Close())
-		c := measure(t, blobs, recovery)
-		t.Logf("%7d messages: open %v, append %v, flag %v", n, c.open, c.add, c.flag)
-		got = append(got, c)
+	small, large := newSized(t, 1_000), newSized(t, 100_000)
+	within := func(a, b time.Duration) bool { return a < 2*b }
+	for round := 1; ; round++ {
+		for range 15 {
+			small.measure(t)
+			large.measure(t)
+		}
+		if raceEnabled || within(large.open, small.open) && within(large.add, small.add) && within(large.flag, small.flag) {
+			break
+		}
+		require.Less(t, round, 10, "1,000 messages: %v, 100,000 messages: %v", small.costs, large.costs)
 	}
-	if raceEnabled {
-		return
-	}
-	require.Less(t, got[1].open, 2*got[0].open, "open")
-	require.Less(t, got[1].add, 2*got[0].add, "append")
-	require.Less(t, got[1].flag, 2*got[0].flag, "flag")
+	t.Logf("open, append, flag: of 1,000 messages %v, of 100,000 messages %v", small.costs, large.costs)
 }
 
 // What stays in memory for a message is at most 96 bytes.
