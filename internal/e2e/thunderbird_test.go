@@ -23,6 +23,7 @@ import (
 
 // thunderbirdPrefs are the settings of an account, and what keeps a first start
 // quiet. The ports are the server's, and one that is free.
+// Without motion the picture is of a window at rest.
 const thunderbirdPrefs = `
 mail.accountmanager.accounts "account1"
 mail.accountmanager.defaultaccount "account1"
@@ -53,6 +54,7 @@ network.captive-portal-service.enabled false
 network.connectivity-service.enabled false
 extensions.update.enabled false
 services.settings.server "data:,#remote-settings-dummy/v1"
+ui.prefersReducedMotion 1
 marionette.port 0
 `
 
