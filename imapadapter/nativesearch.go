@@ -360,18 +360,22 @@ func (h *hits) writePartial(w *responder) {
 	w.Text(")")
 }
 
-// writeRelevancy scores each message that was found (RFC 6203 section 4): whether
-// it has the text as it was given, or only its words.
+// relevancy scores a message that was found (RFC 6203 section 4): whether it has
+// the text as it was given, or only its words.
+func relevancy(exact uidRun, uid mailbox.UID) string {
+	if exact.has(uid) {
+		return "100"
+	}
+	return "50"
+}
+
+// writeRelevancy scores all that was found.
 func (h *hits) writeRelevancy(w *responder) {
 	w.Text(" RELEVANCY (")
 	sep := ""
 	for _, r := range h.uids {
 		for n := uint64(r.First); n <= uint64(r.Last); n++ {
-			score := "50"
-			if h.exact.has(mailbox.UID(n)) {
-				score = "100"
-			}
-			w.Text(sep, score)
+			w.Text(sep, relevancy(h.exact, mailbox.UID(n)))
 			sep = " "
 		}
 	}

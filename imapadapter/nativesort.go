@@ -9,6 +9,7 @@ var sortKeys = map[string]mailbox.SortKey{
 	"ARRIVAL": mailbox.SortArrival, "CC": mailbox.SortCc, "DATE": mailbox.SortDate, "FROM": mailbox.SortFrom,
 	"SIZE": mailbox.SortSize, "SUBJECT": mailbox.SortSubject, "TO": mailbox.SortTo,
 	"DISPLAYFROM": mailbox.SortDisplayFrom, "DISPLAYTO": mailbox.SortDisplayTo,
+	"RELEVANCY": mailbox.SortMatch, // RFC 6203 section 6
 }
 
 // sort handles SORT and UID SORT (RFC 5256).
@@ -22,9 +23,17 @@ func (r *request) sort() error {
 	if err != nil {
 		return err
 	}
+	b.exact = true // for RELEVANCY
+	exact, err := b.query(args.Key)
+	if err != nil {
+		return err
+	}
 	by := make([]mailbox.SortBy, len(args.Keys))
 	for i, k := range args.Keys {
 		by[i] = mailbox.SortBy{Key: sortKeys[k.Name], Reverse: k.Reverse}
+		if k.Name == "RELEVANCY" {
+			by[i].Query = exact
+		}
 	}
 	found, err := r.s.view.Sort(r.ctx, by, query)
 	if err != nil {
@@ -41,7 +50,13 @@ func (r *request) sort() error {
 		r.w.end()
 		return nil
 	}
-	r.writeESort(args.Return, found, b.modseq)
+	var scored uidRun
+	if args.Return.Relevancy {
+		if scored, err = r.exactly(&b, args.Key); err != nil {
+			return err
+		}
+	}
+	r.writeESort(args.Return, found, scored, b.modseq)
 	return nil
 }
 
@@ -63,7 +78,7 @@ func highest(found []mailbox.Found) (n mailbox.ModSeq) {
 // writeESort writes an ESEARCH response (RFC 5267 section 3): MIN and MAX are the
 // first and the last in the order that was asked for, and so are lists, in which a
 // range would have an order of its own.
-func (r *request) writeESort(o *wire.SearchReturn, found []mailbox.Found, modseq bool) {
+func (r *request) writeESort(o *wire.SearchReturn, found []mailbox.Found, exact uidRun, modseq bool) {
 	w, some := r.w, len(found) > 0
 	w.Text("* ESEARCH (TAG ")
 	w.String(r.tag)
@@ -92,6 +107,16 @@ func (r *request) writeESort(o *wire.SearchReturn, found []mailbox.Found, modseq
 			r.writeOrder(part)
 		} else {
 			w.Text("NIL")
+		}
+		w.Text(")")
+	}
+	if o.Relevancy && some {
+		w.Text(" RELEVANCY (")
+		for i, f := range found {
+			if i > 0 {
+				w.Text(" ")
+			}
+			w.Text(relevancy(exact, f.UID))
 		}
 		w.Text(")")
 	}

@@ -85,7 +85,8 @@ type plan struct {
 	now     time.Time
 }
 
-func (v *View) plan(ctx context.Context, a *account, q *Query) (*plan, error) {
+// plan prepares a query, and others that what it finds will be tried with.
+func (v *View) plan(ctx context.Context, a *account, q *Query, also ...*Query) (*plan, error) {
 	if q == nil {
 		q = &Query{}
 	}
@@ -93,7 +94,13 @@ func (v *View) plan(ctx context.Context, a *account, q *Query) (*plan, error) {
 		told: v.picture(), account: a, query: q, now: a.store.opts.Now(),
 		sets: map[*Query]uidSet{}, order: map[*Query][]*Query{},
 	}
-	return p, p.prepare(ctx, q, 0)
+	for _, q := range slices.Concat([]*Query{q}, also) {
+		p.keys = 0
+		if err := p.prepare(ctx, q, 0); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
 }
 
 // prepare resolves sets and collects what is to be found in bodies, so that each

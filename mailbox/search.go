@@ -54,9 +54,9 @@ func (v *View) SearchWith(ctx context.Context, q *Query, looked func(index int))
 
 // find yields the messages of the view that match, in ascending order, and calls
 // looked as SearchWith does.
-func (v *View) find(ctx context.Context, a *account, q *Query, looked func(index int)) iter.Seq2[*candidate, error] {
+func (v *View) find(ctx context.Context, a *account, q *Query, looked func(index int), also ...*Query) iter.Seq2[*candidate, error] {
 	return func(yield func(*candidate, error) bool) {
-		p, err := v.plan(ctx, a, q)
+		p, err := v.plan(ctx, a, q, also...)
 		if err != nil {
 			yield(nil, err)
 			return

@@ -24,12 +24,14 @@ const (
 	SortTo                             // local part of the first address of To
 	SortDisplayFrom                    // what a reader shows of the first address of From
 	SortDisplayTo                      // the same of To
+	SortMatch                          // what matches SortBy.Query, then what does not
 )
 
 // SortBy is a criterion and its direction.
 type SortBy struct {
 	Key     SortKey
 	Reverse bool
+	Query   *Query // of SortMatch
 }
 
 // maxSortText bounds how much of a text is compared, in bytes: what is held of
@@ -39,12 +41,18 @@ const maxSortText = 256
 // Sort returns the messages of the view that match a query, in the order of the
 // criteria, the first counting most. Messages equal in all of them are in the
 // order of their Index. Texts are compared as by [message.Collate], their first 256
-// bytes. No body is read but for a query that asks for one. It holds a few hundred
+// bytes. No body is read but for a query that asks for one, and then once. It holds a few hundred
 // bytes for each message found.
 func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error) {
 	by, err := distinct(by)
 	if err != nil {
 		return nil, err
+	}
+	var matched []*Query
+	for _, b := range by {
+		if b.Key == SortMatch {
+			matched = append(matched, b.Query)
+		}
 	}
 	a, err := v.use()
 	if err != nil {
@@ -56,7 +64,7 @@ func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error)
 		values []sortValue
 	}
 	var all []entry
-	for c, err := range v.find(ctx, a, q, func(int) {}) {
+	for c, err := range v.find(ctx, a, q, func(int) {}, matched...) {
 		if err != nil {
 			return nil, err
 		}
@@ -88,10 +96,13 @@ func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error)
 func distinct(by []SortBy) ([]SortBy, error) {
 	var out []SortBy
 	for _, b := range by {
-		if b.Key < SortArrival || b.Key > SortDisplayTo {
+		switch {
+		case b.Key < SortArrival || b.Key > SortMatch:
 			return nil, fmt.Errorf("%w: sort key %d is not known", ErrBadQuery, b.Key)
+		case b.Key == SortMatch && b.Query == nil:
+			return nil, fmt.Errorf("%w: a sort key has no query", ErrBadQuery)
 		}
-		if !slices.ContainsFunc(out, func(o SortBy) bool { return o.Key == b.Key }) {
+		if !slices.ContainsFunc(out, func(o SortBy) bool { return o.Key == b.Key && o.Query == b.Query }) {
 			out = append(out, b)
 		}
 	}
@@ -121,6 +132,15 @@ func (c *candidate) sortValues(ctx context.Context, by []SortBy) ([]sortValue, e
 			continue
 		case SortSize:
 			values[i].number = c.m.Size
+			continue
+		case SortMatch:
+			ok, err := c.matches(ctx, b.Query)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				values[i].number = 1
+			}
 			continue
 		}
 		if f == nil {

@@ -33,7 +33,7 @@ func TestSortKeys(t *testing.T) {
 		"X: no field of those that are asked for, but a long one",
 	)
 	key := func(k SortKey) SortBy { return SortBy{Key: k} }
-	reverse := func(k SortKey) SortBy { return SortBy{k, true} }
+	reverse := func(k SortKey) SortBy { return SortBy{Key: k, Reverse: true} }
 	for _, c := range []struct {
 		by   []SortBy
 		want []UID
@@ -60,6 +60,17 @@ func TestSortKeys(t *testing.T) {
 	require.Empty(t, sorted(t, v, &Query{Op: OpFlag, Text: FlagSeen}, key(SortDate)))
 	_, err := v.Sort(t.Context(), []SortBy{{Key: 99}}, nil)
 	require.ErrorIs(t, err, ErrBadQuery)
+	// What matches a query of its own comes first.
+	an := SortBy{Key: SortMatch, Query: &Query{Op: OpHeader, Field: "Subject", Text: "an"}}
+	ch := SortBy{Key: SortMatch, Query: &Query{Op: OpNot, Args: []*Query{{Op: OpSet, Set: UIDs(1, 2)}}}, Reverse: true}
+	require.Equal(t, []UID{1, 2, 3, 4}, sorted(t, v, nil, an))
+	require.Equal(t, []UID{1, 4, 3, 2}, sorted(t, v, nil, an, reverse(SortArrival)))
+	require.Equal(t, []UID{2, 1, 4, 3}, sorted(t, v, nil, ch, reverse(SortArrival)))
+	require.Equal(t, []UID{1, 2, 4, 3}, sorted(t, v, nil, an, ch, reverse(SortArrival)))
+	for _, q := range []*Query{nil, {Op: OpNot}} {
+		_, err = v.Sort(t.Context(), []SortBy{{Key: SortMatch, Query: q}}, nil)
+		require.ErrorIs(t, err, ErrBadQuery)
+	}
 }
 
 // What sorting, threading and thread IDs ask for reads no body, also of messages

@@ -52,7 +52,7 @@ func (p *Parser) Search() *Search {
 		s.Charset = strings.ToUpper(p.AString())
 		p.SP()
 	}
-	s.Key = keys.and()
+	s.Key = keys.and(false)
 	if s.Return != nil && s.Return.Relevancy && !keys.fuzzy {
 		p.Fail("RELEVANCY needs FUZZY")
 	}
@@ -105,10 +105,10 @@ type keyParser struct {
 }
 
 // and takes keys up to the end or a closing parenthesis.
-func (p *keyParser) and() *SearchKey {
+func (p *keyParser) and(fuzzy bool) *SearchKey {
 	all := &SearchKey{Name: "AND"}
 	for !p.Failed() {
-		all.Args = append(all.Args, p.key(false))
+		all.Args = append(all.Args, p.key(fuzzy))
 		if p.Peek() == ')' || !p.TrySP() {
 			break
 		}
@@ -128,7 +128,7 @@ func (p *keyParser) key(fuzzy bool) *SearchKey {
 	switch c := p.Peek(); {
 	case c == '(':
 		p.i++
-		k := p.and()
+		k := p.and(fuzzy)
 		p.Expect(')')
 		return k
 	case c == '$' || c == '*' || '0' <= c && c <= '9':

@@ -17,7 +17,7 @@ type SortKey struct {
 	Reverse bool
 }
 
-var sortKeys = []string{"ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO"}
+var sortKeys = []string{"ARRIVAL", "CC", "DATE", "FROM", "SIZE", "SUBJECT", "TO", "DISPLAYFROM", "DISPLAYTO", "RELEVANCY"}
 
 // maxSortKeys is well above what has an effect: each criterion once.
 const maxSortKeys = 32
@@ -29,11 +29,12 @@ func (p *Parser) Sort() *Sort {
 	if p.peekWord() == "RETURN" {
 		p.Word()
 		p.SP()
-		if s.Return = p.searchReturn(); s.Return.Save || s.Return.Relevancy {
-			p.Fail("SAVE and RELEVANCY are for SEARCH")
+		if s.Return = p.searchReturn(); s.Return.Save {
+			p.Fail("SAVE is for SEARCH")
 		}
 		p.SP()
 	}
+	relevancy := s.Return != nil && s.Return.Relevancy
 	p.List(false, func() {
 		k := SortKey{Name: p.Word()}
 		if k.Name == "REVERSE" {
@@ -43,11 +44,14 @@ func (p *Parser) Sort() *Sort {
 		if !slices.Contains(sortKeys, k.Name) {
 			p.Fail("unknown sort criterion")
 		}
+		relevancy = relevancy || k.Name == "RELEVANCY" // RFC 6203 section 6
 		if s.Keys = append(s.Keys, k); len(s.Keys) > maxSortKeys {
 			p.Fail("too many sort criteria")
 		}
 	})
-	p.charsetAndKeys(&s.Search)
+	if fuzzy := p.charsetAndKeys(&s.Search); relevancy && !fuzzy {
+		p.Fail("RELEVANCY needs FUZZY")
+	}
 	return s
 }
 
@@ -65,10 +69,13 @@ func (p *Parser) Thread() *Thread {
 	return t
 }
 
-// charsetAndKeys takes the charset, which must be given here, and search keys.
-func (p *Parser) charsetAndKeys(s *Search) {
+// charsetAndKeys takes the charset, which must be given here, and search keys. It
+// reports whether FUZZY was among them.
+func (p *Parser) charsetAndKeys(s *Search) bool {
 	p.SP()
 	s.Charset = strings.ToUpper(p.AString())
 	p.SP()
-	s.Key = (&keyParser{Parser: p}).and()
+	keys := &keyParser{Parser: p}
+	s.Key = keys.and(false)
+	return keys.fuzzy
 }
