@@ -21,7 +21,7 @@ func (p *Parser) Append() *Append {
 
 // Replace is what REPLACE says before its message (RFC 8508).
 type Replace struct {
-	Number  uint32 // of the message, or its UID
+	Number  uint32 // of the message, or its UID; 0 stands for "*"
 	Mailbox string
 	Message AppendMessage
 }
@@ -29,7 +29,7 @@ type Replace struct {
 // Replace takes the arguments of REPLACE up to the announcement of the message.
 func (p *Parser) Replace() *Replace {
 	p.SP()
-	r := &Replace{Number: p.NzNumber()}
+	r := &Replace{Number: p.setNumber()}
 	p.SP()
 	r.Mailbox = p.Mailbox()
 	p.SP()

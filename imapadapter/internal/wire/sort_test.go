@@ -62,7 +62,10 @@ func TestQuotaAndReplaceArguments(t *testing.T) {
 	r := p.Replace()
 	require.NoError(t, p.End())
 	require.Equal(t, &Replace{Number: 4, Mailbox: "Drafts", Message: AppendMessage{Flags: []string{`\Seen`}}}, r)
-	for _, bad := range []string{" 0 INBOX {3}", " 1:2 INBOX {3}", " * INBOX {3}", " 1 {3}", " 1 INBOX", ""} {
+	p = NewParser([]byte(" * INBOX {3}\r\n")) // seq-number, RFC 8508 section 5
+	require.Zero(t, p.Replace().Number)
+	require.NoError(t, p.End())
+	for _, bad := range []string{" 0 INBOX {3}", " 1:2 INBOX {3}", " 1 {3}", " 1 INBOX", ""} {
 		assert.NotEmpty(t, parse(bad, func(p *Parser) { p.Replace() }), "%q", bad)
 	}
 }
