@@ -210,8 +210,8 @@ func (m *mbox) message(f io.ReaderAt, sp span, first bool) (Message, error) {
 }
 
 // spans finds where the messages of an mbox are. A message begins after a line
-// that begins with "From " and has a date, at the beginning or after an empty
-// line.
+// that begins with "From " and has a date, after an empty line or where no message
+// has begun yet.
 type spans struct {
 	file string
 	r    *bufio.Reader
@@ -246,8 +246,10 @@ func (s *spans) run(yield func(span, error) bool) {
 			return
 		}
 		start := s.at - whole
-		if empty && bytes.HasPrefix(line, []byte("From ")) {
-			if text := strings.TrimRight(string(line), "\r\n"); !fromDate(text).IsZero() {
+		if bytes.HasPrefix(line, []byte("From ")) {
+			text := strings.TrimRight(string(line), "\r\n")
+			dated := !fromDate(text).IsZero()
+			if dated && (empty || !open) {
 				if !finish(start) {
 					return
 				}
@@ -259,8 +261,16 @@ func (s *spans) run(yield func(span, error) bool) {
 				}
 				continue
 			}
-			// It is kept as text of the message before, and told of.
-			if !yield(span{begin: start, next: start}, errors.New("a line begins with From and has no date: it is taken for text")) {
+			// It is kept as text of the message before, and told of where it may
+			// have been meant otherwise.
+			var why error
+			switch {
+			case dated:
+				why = errors.New("a line begins with From and a date, and no empty line is before it: it is taken for text")
+			case empty:
+				why = errors.New("a line begins with From and has no date: it is taken for text")
+			}
+			if why != nil && !yield(span{begin: start, next: start}, why) {
 				return
 			}
 		}

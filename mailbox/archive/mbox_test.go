@@ -59,8 +59,10 @@ func TestMboxBrokenLines(t *testing.T) {
 		"only the line":      {fromLine, []string{""}, 0},
 		"junk before":        {"junk\nFrom nowhere\n\n" + fromLine + "a\n", []string{"a\r\n"}, 1},
 		"From without date":  {fromLine + "a\n\nFrom me to you\nb\n", []string{"a\r\n\r\nFrom me to you\r\nb\r\n"}, 1},
-		"From without space": {fromLine + "a\n" + fromLine + "b\n", []string{"a\r\n" + strings.TrimSpace(fromLine) + "\r\nb\r\n"}, 0},
-		"two lines":          {fromLine + fromLine + "\n", []string{strings.TrimSpace(fromLine) + "\r\n"}, 0},
+		"junk right before":  {"junk\n" + fromLine + "a\n\n" + fromLine + "b\n", []string{"a\r\n", "b\r\n"}, 1},
+		"From without space": {fromLine + "a\n" + fromLine + "b\n", []string{"a\r\n" + strings.TrimSpace(fromLine) + "\r\nb\r\n"}, 1},
+		"two lines":          {fromLine + fromLine + "\n", []string{strings.TrimSpace(fromLine) + "\r\n"}, 1},
+		"From in a sentence": {fromLine + "it came\nFrom here\n", []string{"it came\r\nFrom here\r\n"}, 0},
 		"NUL":                {fromLine + "a\x00\n\x00", []string{"a\x00\r\n\x00"}, 0},
 		"long line":          {fromLine + "a\n" + strings.Repeat("From ", 60_000) + "\n\n" + fromLine, []string{"a\r\n" + strings.Repeat("From ", 60_000) + "\r\n", ""}, 0},
 	} {
