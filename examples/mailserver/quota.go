@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,7 +20,9 @@ minutes. A limit below what is there removes nothing and refuses more: APPEND an
 COPY are answered NO [OVERQUOTA], mail is refused with 452 4.2.2.
 
 Limits are not encrypted, and while there are any the store also tells how many
-messages of what size the account has.`,
+messages of what size the account has.
+
+With -json, one object: storage and messages, 0 for no limit.`,
 		examples: []string{"mailserver account quota ann -store ./mail -storage 2G", "mailserver account quota ann -store ./mail -storage none -messages none"},
 		setup: func(fs *flag.FlagSet) action {
 			var f storeFlags
@@ -27,8 +30,9 @@ messages of what size the account has.`,
 			var storage, messages limit
 			fs.Var(&storage, "storage", "`bytes` of all messages, such as 500M or 2G; none for no limit")
 			fs.Var(&messages, "messages", "`number` of messages; none for no limit")
+			asJSON := fs.Bool("json", false, "print JSON")
 			return func(ctx context.Context, p *program, names []string) error {
-				return quota(ctx, p, &f, names[0], storage, messages)
+				return quota(ctx, p, &f, names[0], storage, messages, *asJSON)
 			}
 		},
 	}
@@ -67,7 +71,7 @@ func limitText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-func quota(ctx context.Context, p *program, f *storeFlags, name string, storage, messages limit) error {
+func quota(ctx context.Context, p *program, f *storeFlags, name string, storage, messages limit, asJSON bool) error {
 	s, err := f.open(ctx, p, mustExist, nil)
 	if err != nil {
 		return err
@@ -87,6 +91,12 @@ func quota(ctx context.Context, p *program, f *storeFlags, name string, storage,
 			if err := s.SetQuota(ctx, name, q); err != nil {
 				return err
 			}
+		}
+		if asJSON {
+			return json.NewEncoder(p.out).Encode(struct {
+				Storage  int64 `json:"storage"`
+				Messages int64 `json:"messages"`
+			}{q.Storage, q.Messages})
 		}
 		_, err = fmt.Fprintf(p.out, "storage: %s\nmessages: %s\n", limitText(q.Storage), limitText(q.Messages))
 		return err

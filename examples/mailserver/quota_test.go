@@ -12,6 +12,7 @@ func TestAccountQuota(t *testing.T) {
 	assert.Equal(t, "storage: 2097152\nmessages: none\n", ok(t, "", "account", "quota", "demo", "-store", "mail", "-storage", "2M"))
 	assert.Equal(t, "storage: 2097152\nmessages: 10\n", ok(t, "", "account", "quota", "demo", "-store", "mail", "-messages", "10"))
 	assert.Equal(t, "storage: none\nmessages: 10\n", ok(t, "", "account", "quota", "demo", "-store", "mail", "-storage", "none"))
+	assert.JSONEq(t, `{"storage": 0, "messages": 10}`, ok(t, "", "account", "quota", "demo", "-store", "mail", "-json"))
 	for _, bad := range []string{"", "0", "-1", "2X", "G", "99999999T", "2GM"} {
 		var l limit
 		assert.Error(t, l.Set(bad), bad)
