@@ -199,5 +199,8 @@ func (c *copier) finish(ctx context.Context, first bool) error {
 	if err := c.copy(ctx, formatObject); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	return c.delete(ctx, copyingObject)
+	if err := c.to.Delete(ctx, copyingObject); err != nil { // not counted: it was never in the source
+		return fmt.Errorf("backup: %w", err)
+	}
+	return nil
 }

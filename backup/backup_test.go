@@ -112,6 +112,7 @@ func TestCopyIsIncremental(t *testing.T) {
 	first, err := backup.Copy(ctx, source, target, backup.Options{})
 	require.NoError(t, err)
 	require.Equal(t, 2, first.Accounts)
+	require.Zero(t, first.Deleted, "there was nothing")
 	require.Equal(t, names(t, source), names(t, target))
 	again, err := backup.Copy(ctx, source, target, backup.Options{})
 	require.NoError(t, err)
