@@ -4,7 +4,8 @@
     rescue.py STORE IDENTITY [OUT]
 
 STORE is the folder of a store, or a copy of a bucket; IDENTITY a file with the
-account's recovery identity (AGE-SECRET-KEY-PQ-1...). Prints a line for each
+account's recovery identity (AGE-SECRET-KEY-PQ-1...), and if it was changed with
+those before, each on its line, the newest first. Prints a line for each
 message: folder, UID, flags, date, size, and the file of its body, separated by
 tabs. With OUT, each body is decrypted to OUT/FOLDER/UID.eml.
 
@@ -254,12 +255,21 @@ class State:
 
 
 class Account:
-    def __init__(self, path, seed, identity_file):
+    def __init__(self, path, seeds, identity_file):
         self.path, self.identity_file = path, identity_file
         self.id = bytes.fromhex(os.path.basename(path))
-        key = lambda label: hkdf(seed, b"letterlock/v1/identity", label)
-        self.log_key, self.snap_key = key(b"letterlock/v1/log"), key(b"letterlock/v1/snapshot")
-        self.page_key = hkdf(key(b"letterlock/v1/object"), b"letterlock/v1/key", b"page")
+        key = lambda label: [hkdf(seed, b"letterlock/v1/identity", label) for seed in seeds]
+        self.log_keys, self.snap_keys = key(b"letterlock/v1/log"), key(b"letterlock/v1/snapshot")
+        self.page_keys = [hkdf(k, b"letterlock/v1/key", b"page") for k in key(b"letterlock/v1/object")]
+
+    def open(self, keys, sealed, aad):
+        """Opens what may be sealed under the identity of any time."""
+        for key in keys:
+            try:
+                return open_sealed(key, sealed, aad)
+            except ValueError:
+                pass
+        raise ValueError("does not open")
 
     def read(self, name):
         with open(os.path.join(self.path, *name.split("/")), "rb") as f:
@@ -277,7 +287,7 @@ class Account:
         if b[:4] != b"LLE\x01":
             raise ValueError("is no entry")
         if b[4] == 1:
-            payload = open_sealed(self.log_key, b[45:], self.id + b[:45])
+            payload = self.open(self.log_keys, b[45:], self.id + b[:45])
         else:
             payload = age(self.identity_file, b[45:])
             if payload[:32] != hashlib.sha256(self.id + b[:45]).digest():
@@ -291,17 +301,17 @@ class Account:
         return b[4], out
 
     def mine(self):
-        """Whether the identity opens the account."""
-        for kind, key, head in (("snap", self.snap_key, 52), ("log", self.log_key, 45)):
-            for at in self.numbers(kind):
+        """Whether an identity opens the account: one of its snapshots, or of its first entries."""
+        for kind, keys, head in (("snap", self.snap_keys, 52), ("log", self.log_keys, 45)):
+            for at in self.numbers(kind)[:10]:
                 b = self.read("%s/%016d" % (kind, at))
-                if kind == "log" and b[4] != 1:
+                if kind == "log" and b[4:5] != b"\x01":
                     continue
                 try:
-                    open_sealed(key, b[head:], self.id + b[:head])
+                    self.open(keys, b[head:], self.id + b[:head])
                     return True
                 except ValueError:
-                    return False
+                    pass
         return False
 
     def snapshot(self):
@@ -309,14 +319,14 @@ class Account:
         for at in reversed(self.numbers("snap")):
             try:
                 b = self.read("snap/%016d" % at)
-                return at, unpack(open_sealed(self.snap_key, b[52:], self.id + b[:52]))[0]
+                return at, unpack(self.open(self.snap_keys, b[52:], self.id + b[:52]))[0]
             except ValueError as e:
                 warn("snap/%016d %s" % (at, e))
         return 0, None
 
     def page(self, name):
         b = self.read("page/" + name)
-        p = open_sealed(self.page_key, b[4:], b"LLO\x01" + self.id + bytes.fromhex(name) + b"page")
+        p = self.open(self.page_keys, b[4:], b"LLO\x01" + self.id + bytes.fromhex(name) + b"page")
         rows = struct.unpack(">H", p[1:3])[0]
         i = 5
         columns = []
@@ -378,9 +388,9 @@ def warn(text):
 
 def main(store, identity_file, out=None):
     with open(identity_file) as f:
-        seed = seed_of(next(line for line in f if line.startswith("AGE-SECRET-KEY-PQ-1")))
+        seeds = [seed_of(line) for line in f if line.startswith("AGE-SECRET-KEY-PQ-1")]
     accounts = os.path.join(store, "acct")
-    found = [Account(os.path.join(accounts, n), seed, identity_file) for n in sorted(os.listdir(accounts))]
+    found = [Account(os.path.join(accounts, n), seeds, identity_file) for n in sorted(os.listdir(accounts))]
     found = [a for a in found if a.mine()]
     if not found:
         raise SystemExit("rescue: the identity is of no account here")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
@@ -30,38 +31,67 @@ func (b *Body) Open(ctx context.Context) (io.ReadCloser, error) {
 // what is left when an account's log is damaged. Where messages were, their UIDs
 // and flags, is not known, and expunged ones may be among them. A body that should
 // open and does not is yielded with its error, and the next one follows.
-func (s *Store) Bodies(ctx context.Context, identity *crypto.Identity) iter.Seq2[*Body, error] {
+//
+// An account whose identity was changed has bodies of each time: give those from
+// before too (see [Account.Recovery]).
+func (s *Store) Bodies(ctx context.Context, identity *crypto.Identity, before ...*crypto.Identity) iter.Seq2[*Body, error] {
+	identities := append([]*crypto.Identity{identity}, before...)
 	return func(yield func(*Body, error) bool) {
 		if err := s.usable(); err != nil {
 			yield(nil, err)
 			return
 		}
+		var others []eventlog.ID // accounts that another identity opens now
+		found := false
 		for id, err := range s.accountIDs(ctx) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			prefix := accountPrefix(id)
-			recipient, err := s.published(ctx, prefix)
-			mine := err == nil && recipient.Equal(identity.Recipient())
+			recipient, err := s.published(ctx, accountPrefix(id))
+			mine := err == nil && slices.ContainsFunc(identities, func(i *crypto.Identity) bool { return recipient.Equal(i.Recipient()) })
 			if err == nil && !mine {
+				others = append(others, id)
 				continue
 			}
-			for info, err := range s.blobs.List(ctx, prefix+"body/", "") {
-				if err != nil {
-					yield(nil, fmt.Errorf("mailbox: list bodies: %w", err))
-					return
-				}
-				b, err := s.body(ctx, info.Name, info.Size, identity)
-				if err != nil && !mine && errors.Is(err, crypto.ErrDecrypt) {
-					continue // the published key is gone: this may be anybody's
-				}
-				if !yield(b, err) {
-					return
-				}
+			found = found || mine
+			if !s.bodiesOf(ctx, id, mine, identities, yield) {
+				return
+			}
+		}
+		if found {
+			return
+		}
+		for _, id := range others { // one of them may have had these identities before
+			if !s.bodiesOf(ctx, id, false, identities, yield) {
+				return
 			}
 		}
 	}
+}
+
+// bodiesOf yields the bodies of one account, and reports whether to go on. If it
+// is not known to be the identities' own, those that do not open may be anybody's.
+func (s *Store) bodiesOf(ctx context.Context, id eventlog.ID, mine bool, identities []*crypto.Identity, yield func(*Body, error) bool) bool {
+	for info, err := range s.blobs.List(ctx, accountPrefix(id)+"body/", "") {
+		if err != nil {
+			yield(nil, fmt.Errorf("mailbox: list bodies: %w", err))
+			return false
+		}
+		var b *Body
+		for _, identity := range identities {
+			if b, err = s.body(ctx, info.Name, info.Size, identity); !errors.Is(err, crypto.ErrDecrypt) {
+				break
+			}
+		}
+		if !mine && errors.Is(err, crypto.ErrDecrypt) {
+			continue
+		}
+		if !yield(b, err) {
+			return false
+		}
+	}
+	return true
 }
 
 // body finds the key of a body in its header, which the identity opens.

@@ -34,7 +34,9 @@ are printed, as by "import".
 With -identity, the account's recovery identity, no password is needed, and NAME may be
 left out: the account is found by its key. If the account's log is so damaged that
 it does not open, -bodies writes every message that the identity decrypts, without
-folders, UIDs and flags; expunged ones may be among them.
+folders, UIDs and flags; expunged ones may be among them. The file may have all
+identities that the account had ("account recovery -all"): what came before
+"account rotate" needs them.
 
 ` + passwordHelp,
 		examples: []string{
@@ -111,15 +113,15 @@ func (f *exportFlags) run(ctx context.Context, p *program, name string) error {
 
 // byIdentity finds the account by its key.
 func (f *exportFlags) byIdentity(ctx context.Context, s *store, x *exporter, do func(*mailbox.Account) error) error {
-	id, err := readIdentity(f.recoveryFile)
+	ids, err := readIdentities(f.recoveryFile)
 	if err != nil {
 		return err
 	}
-	defer id.Wipe()
+	defer wipe(ids)
 	if f.bodies {
-		return x.report.done(x.bodies(ctx, s.Store, id))
+		return x.report.done(x.bodies(ctx, s.Store, ids))
 	}
-	a, err := s.OpenIdentity(ctx, id)
+	a, err := s.OpenIdentity(ctx, ids[0])
 	switch {
 	case errors.Is(err, mailbox.ErrNoAccount):
 		return errors.New("the identity is of no account in this store")

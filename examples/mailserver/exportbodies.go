@@ -12,9 +12,9 @@ import (
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
-// bodies writes every message that an identity opens, whatever became of the
+// bodies writes every message that identities open, whatever became of the
 // account's log.
-func (x *exporter) bodies(ctx context.Context, s *mailbox.Store, id *crypto.Identity) error {
+func (x *exporter) bodies(ctx context.Context, s *mailbox.Store, ids []*crypto.Identity) error {
 	writer, err := archive.NewWriter(x.flags.format, x.flags.out)
 	if err != nil {
 		return err
@@ -25,7 +25,7 @@ func (x *exporter) bodies(ctx context.Context, s *mailbox.Store, id *crypto.Iden
 	}
 	x.report.folder(mailbox.Inbox)
 	uid := uint32(0)
-	for b, err := range s.Bodies(ctx, id) {
+	for b, err := range s.Bodies(ctx, ids[0], ids[1:]...) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -379,3 +379,33 @@ func TestExportBodies(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, files, 39)
 }
+
+// After a change of identity the bodies need the identity of their time, and all
+// of them may be in one file.
+func TestExportBodiesOfEachIdentity(t *testing.T) {
+	store := newAccount(t)
+	ok(t, "secret\n", "import", "ann", writeArchive(t, 5), "-store", store)
+	old := ok(t, "secret\n", "account", "recovery", "ann", "-store", store)
+	ok(t, "secret\nsecret\n", "account", "rotate", "ann", "-store", store)
+	more := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(more, "1.eml"), []byte("Subject: later\r\n\r\n"), 0o600))
+	ok(t, "secret\n", "import", "ann", more, "-store", store)
+	key := filepath.Join(t.TempDir(), "ann.key")
+	export := func(identities string, args ...string) ran {
+		require.NoError(t, os.WriteFile(key, []byte(identities), 0o600))
+		return invoke(t, "", append([]string{"export", "-identity", key, "-out", filepath.Join(t.TempDir(), "out"), "-store", store}, args...)...)
+	}
+	all := ok(t, "secret\n", "account", "recovery", "-all", "ann", "-store", store)
+	for _, args := range [][]string{nil, {"-bodies"}} {
+		r := export(all, args...)
+		assert.Equal(t, 0, r.code, r.err)
+		assert.Contains(t, r.out, "exported: 11 mails")
+	}
+	r := export(old, "-bodies")
+	assert.Equal(t, 0, r.code, r.err)
+	assert.Contains(t, r.out, "exported: 10 mails", "as far as it opens them")
+	r = export(strings.TrimSuffix(all, old), "-bodies")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.out, "exported: 1 mails")
+	assert.Equal(t, 10, strings.Count(r.err, "problem  "))
+}

@@ -160,9 +160,25 @@ func (p *program) open(ctx context.Context, s *mailbox.Store, name, recoveryFile
 	return k.open(ctx, s)
 }
 
-// readIdentity reads a file as "account recovery" prints it, and as age writes
-// them: one identity, among empty lines and comments.
+// readIdentity reads the identity that opens an account: the first one of a file.
 func readIdentity(file string) (*crypto.Identity, error) {
+	all, err := readIdentities(file)
+	if err != nil {
+		return nil, err
+	}
+	wipe(all[1:])
+	return all[0], nil
+}
+
+func wipe(identities []*crypto.Identity) {
+	for _, id := range identities {
+		id.Wipe()
+	}
+}
+
+// readIdentities reads a file as "account recovery -all" prints it, and as age
+// writes them: identities, the newest first, among empty lines and comments.
+func readIdentities(file string) ([]*crypto.Identity, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("recovery file: %w", err)
@@ -172,18 +188,19 @@ func readIdentity(file string) (*crypto.Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recovery file: %w", err)
 	}
-	var found []string
+	var found []*crypto.Identity
 	for line := range strings.Lines(string(b)) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			found = append(found, line)
+			id, err := crypto.ParseIdentity(line)
+			if err != nil {
+				wipe(found)
+				return nil, fmt.Errorf("recovery file %s: %w", file, err)
+			}
+			found = append(found, id)
 		}
 	}
-	if len(found) != 1 {
-		return nil, fmt.Errorf("recovery file %s: want one identity, found %d", file, len(found))
+	if len(found) == 0 {
+		return nil, fmt.Errorf("recovery file %s: there is no identity in it", file)
 	}
-	id, err := crypto.ParseIdentity(found[0])
-	if err != nil {
-		return nil, fmt.Errorf("recovery file %s: %w", file, err)
-	}
-	return id, nil
+	return found, nil
 }

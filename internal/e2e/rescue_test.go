@@ -50,12 +50,29 @@ func toRescue(t *testing.T) (dir string, lines []string) {
 			lines = listing(t, store, a)
 		}
 		require.NoError(t, a.Close()) // takes a snapshot when there are enough entries
+		if round == 0 {
+			id, identity = rotate(t, s, id, identity)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "ann.key"), []byte("# of ann\n"+identity), 0o600))
+		}
 	}
 	require.NoError(t, s.Close())
 	snapshots, err := filepath.Glob(filepath.Join(store, "acct", "*", "snap", "*"))
 	require.NoError(t, err)
 	require.NotEmpty(t, snapshots)
 	return dir, lines
+}
+
+// rotate changes ann's identity, and adds the new one before those that are given.
+func rotate(t *testing.T, s *mailbox.Store, old *crypto.Identity, before string) (*crypto.Identity, string) {
+	t.Helper()
+	a, err := s.OpenAccount(t.Context(), "ann", old)
+	require.NoError(t, err)
+	line, err := a.RotateIdentity(t.Context(), []byte(password))
+	require.NoError(t, err)
+	require.NoError(t, a.Close())
+	id, err := crypto.ParseIdentity(line)
+	require.NoError(t, err)
+	return id, line + "\n" + before
 }
 
 // changeAll makes every kind of event.
