@@ -40,6 +40,7 @@ var answers = []struct {
 	{mailbox.ErrInbox, imap.ResponseCodeCannot, "Not possible with INBOX", false},
 	{mailbox.ErrBadName, imap.ResponseCodeCannot, "Mailbox name is not allowed", false},
 	{mailbox.ErrBadFlag, imap.ResponseCodeCannot, "Flag is not allowed", false},
+	{mailbox.ErrBadDate, imap.ResponseCodeCannot, "Date is not possible", false},
 	{mailbox.ErrBadSpecialUse, codeUseAttr, "Special use is not supported", false},
 	{mailbox.ErrReadOnly, codeReadOnly, "Mailbox is open read-only", false},
 	{mailbox.ErrTooManyKeywords, imap.ResponseCodeLimit, "Too many keywords in the mailbox", false},

@@ -153,6 +153,7 @@ func TestErrors(t *testing.T) {
 		mailbox.ErrInbox:            "CANNOT",
 		mailbox.ErrBadName:          "CANNOT",
 		mailbox.ErrBadFlag:          "CANNOT",
+		mailbox.ErrBadDate:          "CANNOT",
 		mailbox.ErrBadSpecialUse:    "USEATTR",
 		mailbox.ErrReadOnly:         "READ-ONLY",
 		mailbox.ErrTooManyKeywords:  "LIMIT",

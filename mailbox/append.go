@@ -36,8 +36,8 @@ type Appended struct {
 // Append puts a message into a mailbox. It reads r once to its end, in memory
 // that does not depend on the message's size, and keeps exactly these bytes; when
 // it returns nil they are durable and in the mailbox. It fails with
-// [ErrNoMailbox] (before r is read), [ErrBadFlag], [ErrTooManyKeywords],
-// [ErrTooLarge] or [ErrOverQuota], or with r's error, and then nothing was added.
+// [ErrNoMailbox] (before r is read), [ErrBadFlag], [ErrBadDate],
+// [ErrTooManyKeywords], [ErrTooLarge] or [ErrOverQuota], or with r's error, and then nothing was added.
 //
 // After an error that matches [eventlog.ErrUnknownOutcome], or a cancelled
 // context, the message may have been added.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 )
 
 // Bounds of what one [Appender] adds: they keep its log entry well below what an
@@ -60,8 +59,8 @@ func (h *Account) NewAppender(ctx context.Context, mailbox string) (*Appender, e
 }
 
 // Add stores a message. It reads r once to its end and keeps exactly these bytes.
-// It fails with [ErrBadFlag], [ErrTooLarge], [ErrTooManyMessages], [ErrOverQuota]
-// or r's error; the messages before stay with the Appender.
+// It fails with [ErrBadFlag], [ErrBadDate], [ErrTooLarge], [ErrTooManyMessages],
+// [ErrOverQuota] or r's error; the messages before stay with the Appender.
 func (p *Appender) Add(ctx context.Context, r io.Reader, o AppendOptions) error {
 	flags, err := checkFlags(o.Flags)
 	if err != nil {
@@ -76,7 +75,7 @@ func (p *Appender) Add(ctx context.Context, r io.Reader, o AppendOptions) error 
 		o.Date = a.store.opts.Now()
 	}
 	if !goodDate(o.Date.Unix()) {
-		return fmt.Errorf("mailbox: append: date %v is not in the years 1 to 9999", o.Date.Format(time.RFC3339))
+		return fmt.Errorf("mailbox: append: %w", ErrBadDate)
 	}
 	if p.over {
 		return ErrClosed

@@ -155,7 +155,7 @@ func TestDates(t *testing.T) {
 		}
 	}
 	_, err := a.Append(ctx, Inbox, strings.NewReader(mail(1)), AppendOptions{Date: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)})
-	require.Error(t, err)
+	require.ErrorIs(t, err, ErrBadDate)
 }
 
 // The newest runs of expunged UIDs are remembered, each entry whole or not at all.

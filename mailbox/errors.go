@@ -17,6 +17,7 @@ var (
 	ErrInbox            = errors.New("not possible with INBOX")
 	ErrBadName          = errors.New("name is not allowed")
 	ErrBadFlag          = errors.New("flag is not allowed")
+	ErrBadDate          = errors.New("date is not in the years 1 to 9999")
 	ErrBadSpecialUse    = errors.New("special use is not allowed")
 	ErrReadOnly         = errors.New("mailbox is open read-only")
 	ErrTooManyKeywords  = errors.New("too many keywords in the mailbox")

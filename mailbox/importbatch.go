@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -72,7 +71,7 @@ func (b *importBatch) stage(ctx context.Context, it *importItem) {
 	}
 	flags, err := checkFlags(m.Flags)
 	if err == nil && !goodDate(date.Unix()) {
-		err = fmt.Errorf("date %v is not in the years 1 to 9999", date)
+		err = ErrBadDate
 	}
 	if err != nil {
 		it.got.Err = errors.Join(err, r.Close())
