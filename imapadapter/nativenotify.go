@@ -75,10 +75,12 @@ func (s *session) notifyNothing() {
 	}
 }
 
-// checkNotify refuses what RFC 5465 does not allow (sections 5.2, 5.3 and 8).
+// checkNotify refuses what RFC 5465 does not allow (sections 5.2, 5.3, 6.1 and 8).
 func checkNotify(args *wire.Notify) error {
+	one := false
 	for _, g := range args.Groups {
 		has := func(e string) bool { return slices.Contains(g.Events, e) }
+		selected := strings.HasPrefix(g.Filter, "SELECTED")
 		switch {
 		case g.Unknown:
 			return no(imap.ResponseCode("BADEVENT ("+strings.Join(wire.NotifyEvents, " ")+")"), "An event is not supported")
@@ -86,9 +88,14 @@ func checkNotify(args *wire.Notify) error {
 			return bad("MessageNew and MessageExpunge go together")
 		case has("FLAGCHANGE") && !has("MESSAGENEW"):
 			return bad("FlagChange needs MessageNew and MessageExpunge")
-		case g.Fetch != nil && !strings.HasPrefix(g.Filter, "SELECTED"):
+		case g.Fetch != nil && !selected:
 			return bad("Only of the selected mailbox more can be told of a message")
+		case selected && (has("MAILBOXNAME") || has("SUBSCRIPTIONCHANGE")):
+			return bad("Of the selected mailbox only events of messages are told")
+		case selected && one:
+			return bad("The selected mailbox can be named once")
 		}
+		one = one || selected
 	}
 	return nil
 }
