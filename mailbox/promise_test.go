@@ -277,13 +277,15 @@ func (m *sized) measure(t testing.TB) {
 // A mailbox of 100,000 messages is opened, appended to and flagged at no more
 // than twice the cost of one of 1,000. Both are measured in turn, until a busy
 // machine has let both show what they can: a cost that follows the mailbox is
-// above twice the other however often it is measured.
+// above twice the other however often it is measured. Some microseconds are no
+// cost that follows anything: a flag takes ten, and the cache of a busy processor
+// doubles that.
 func TestCostDoesNotFollowTheMailbox(t *testing.T) {
 	if raceEnabled {
 		t.Log("the race detector's own cost hides the ratio; the test without it asserts")
 	}
 	small, large := newSized(t, 1_000), newSized(t, 100_000)
-	within := func(a, b time.Duration) bool { return a < 2*b }
+	within := func(a, b time.Duration) bool { return a < 2*b+20*time.Microsecond }
 	for round := 1; ; round++ {
 		for range 15 {
 			small.measure(t)
