@@ -34,6 +34,8 @@ type account struct {
 
 	avoid atomic.Pointer[avoided] // snapshots that are known to be damaged; nil if none is
 
+	overdue eventlog.Position // snapshots after it came too late, see openInterrupted; 0 if none did
+
 	made      time.Time    // with the monotonic clock, which nobody sets
 	lastFresh atomic.Int64 // when the last look at the log began, in nanoseconds after made
 
@@ -70,15 +72,24 @@ func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity, before ...r
 		watches: map[*Watch]struct{}{}, recents: s.recentsOf(id), made: time.Now(),
 	}
 	a.snapshots.account = a
-	log, err := a.newLog()
-	if err != nil {
+	if err := a.useLog(); err != nil {
 		return nil, err
 	}
+	return a, nil
+}
+
+// useLog makes the account stand before the beginning of its log.
+func (a *account) useLog() error {
+	log, err := a.newLog()
+	if err != nil {
+		return err
+	}
+	s := a.store
 	a.log = log
 	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state](model{a}), eventlog.CommitterOptions[*state]{
 		OnChange: a.changed, OnEntry: a.noteEntry, Logger: s.logger, Observe: s.opts.Observe,
 	})
-	return a, nil
+	return nil
 }
 
 // newLog returns a handle on the account's log.
@@ -147,7 +158,11 @@ func (a *account) openSound(ctx context.Context) error {
 
 // open reads the account's state.
 func (a *account) open(ctx context.Context) error {
-	if err := a.openSound(ctx); err != nil {
+	err := a.openSound(ctx)
+	if err != nil {
+		err = a.openInterrupted(ctx, err)
+	}
+	if err != nil {
 		return err
 	}
 	if s, _ := a.committer.State(); s.nextMailbox == 0 {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
+	"slices"
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
@@ -145,7 +147,7 @@ func (s *Store) completeRotation(ctx context.Context, id eventlog.ID, identity *
 	if err := a.open(ctx); err != nil {
 		return err
 	}
-	return a.fencedSnapshot(ctx)
+	return a.beginAnew(ctx)
 }
 
 // settleRotation completes a change that was interrupted, when the account was
@@ -162,7 +164,66 @@ func (a *account) settleRotation(ctx context.Context, st standingOf) error {
 	case len(a.before) == 0 || a.log.Renewed():
 		return nil
 	}
-	return a.fencedSnapshot(ctx)
+	return a.beginAnew(ctx)
+}
+
+// openInterrupted opens an account that did not open because the change of its
+// identity was interrupted long ago, and who has the one before went on writing:
+// until the new one sealed something, their snapshots count however late they came.
+func (a *account) openInterrupted(ctx context.Context, failed error) error {
+	if len(a.before) == 0 || !errors.Is(failed, eventlog.ErrCorrupt) {
+		return failed
+	}
+	if sealed, err := a.sealedAny(ctx); err != nil || sealed {
+		return failed
+	}
+	a.overdue, a.before[0].until = a.before[0].until, math.MaxUint64
+	a.avoid.Store(nil)
+	a.log.Wipe()
+	if err := a.useLog(); err != nil {
+		return err
+	}
+	return a.openSound(ctx)
+}
+
+// beginAnew ends what the identity before may seal, by an entry, and begins the log
+// anew by a snapshot. Those that came too late are not taken by who opens the
+// account next, and go.
+func (a *account) beginAnew(ctx context.Context) error {
+	snaps, err := a.log.Snapshots(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.fencedSnapshot(ctx); err != nil || a.overdue == 0 {
+		return err
+	}
+	late := slices.DeleteFunc(snaps, func(p eventlog.Position) bool { return p <= a.overdue })
+	_, err = a.removeSnapshots(ctx, late)
+	return err
+}
+
+// sealedAny reports whether an entry or a snapshot in the store was sealed under
+// the account's newest identity.
+func (a *account) sealedAny(ctx context.Context) (bool, error) {
+	snaps, err := a.log.Snapshots(ctx)
+	for _, pos := range snaps {
+		_, err := a.log.ReadSnapshot(ctx, pos)
+		if err != nil && !errors.Is(err, eventlog.ErrCorrupt) {
+			return false, err
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	for info, err := range a.log.List(ctx, 0) {
+		if err == nil && info.Kind == eventlog.Owned {
+			_, err = a.log.ReadEntry(ctx, info.Pos)
+		}
+		if err != nil && !errors.Is(err, eventlog.ErrCorrupt) && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	return a.log.Renewed(), nil
 }
 
 // wasRotated reports whether another process gave the account another identity.

@@ -209,6 +209,67 @@ func TestRotationIsInterrupted(t *testing.T) {
 	}
 }
 
+// A change of identity is interrupted, and a session of the identity before goes
+// on for days, writes snapshots and trims: the new one opens all of that.
+func TestRotationIsInterruptedForDays(t *testing.T) {
+	ctx := t.Context()
+	base, clock := memblob.New(), newClock()
+	first := openAt(t, base, clock)
+	a := newUser(t, first, "ann")
+	old, err := a.Recovery()
+	require.NoError(t, err)
+	add(t, a, 0)
+	for _, inEffect := range []bool{false, true} {
+		blobs := base.Clone()
+		session, err := withIdentity(t, openAt(t, blobs, clock), old)
+		require.NoError(t, err)
+		ending, end := context.WithCancel(ctx)
+		cut := &cutting{Store: blobs, left: 3, end: end} // what the new identity needs
+		if inEffect {
+			cut.left++ // and the end of the old recipient
+		}
+		r, err := withIdentity(t, openAt(t, cut, clock), old)
+		require.NoError(t, err)
+		cut.armed = true
+		_, err = r.RotateIdentity(ending, []byte("new"))
+		require.Error(t, err)
+		cut.armed = false
+		_, err = openAt(t, blobs, clock).Login(ctx, "ann", []byte("secret of ann"))
+		if inEffect {
+			require.ErrorIs(t, err, ErrRotated)
+		} else {
+			require.NoError(t, err)
+		}
+
+		trimmed := 0
+		for i := range 4 {
+			add(t, session, 1+i)
+			trimmed += collect(t, session).Trimmed
+			clock.advance(25 * time.Hour)
+		}
+		require.Positive(t, trimmed)
+
+		s := openAt(t, blobs, clock)
+		b, err := s.Login(ctx, "ann", []byte("new"))
+		require.NoError(t, err, "in effect: %v", inEffect)
+		require.Len(t, texts(t, b), 5)
+		_, err = session.Append(ctx, Inbox, strings.NewReader(mail(9)), AppendOptions{})
+		require.ErrorIs(t, err, ErrRotated)
+		require.NoError(t, b.Close())
+		for i := range 3 {
+			b, err = openAt(t, blobs, clock).Login(ctx, "ann", []byte("new"))
+			require.NoError(t, err)
+			require.Len(t, texts(t, b), 5+i)
+			add(t, b, 5+i)
+			collect(t, b)
+			clock.advance(25 * time.Hour)
+		}
+		sound(t, s, b)
+		_, err = openAt(t, blobs, clock).Login(ctx, "ann", []byte("secret of ann"))
+		require.ErrorIs(t, err, ErrRotated)
+	}
+}
+
 // Who has the old identity and may write the store can neither lead mail back to
 // it unnoticed nor write as the owner.
 func TestRetiredIdentityForgesNothing(t *testing.T) {
