@@ -25,6 +25,7 @@ const (
 	closingEntries = 32
 
 	snapshotTimeout = 10 * time.Minute
+	closingTime     = 10 * time.Second // for the snapshots of a store that is closed
 )
 
 // snapshotter writes an account's snapshots, one at a time, in the background.

@@ -82,6 +82,8 @@ type Store struct {
 	collecting sync.Mutex // held while an account is collected in the background
 	closing    context.Context
 	close      context.CancelFunc // of closing
+	retired    context.Context    // ends when snapshots of accounts that are closed must
+	cut        context.CancelFunc // of retired
 }
 
 // known is what a process remembers of an account, open or not.
@@ -152,6 +154,7 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
+	s.retired, s.cut = context.WithCancel(context.Background())
 	if !o.NameKey.IsZero() {
 		s.nameKey = o.NameKey.Derive("letterlock/v1/name")
 	}
@@ -245,7 +248,8 @@ func readAll(ctx context.Context, blobs blob.Store, name string, max int) ([]byt
 
 // Close ends the store's background work and waits for it. Calls on accounts that
 // are still open, and deliveries, fail with [ErrClosed] from then on; those under
-// way are not waited for.
+// way are not waited for. Where the blob store does not answer, it takes about a
+// quarter of a minute at most: what is cut then is made up for by others, later.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -257,11 +261,14 @@ func (s *Store) Close() error {
 	clear(s.accounts)
 	s.retiring.Add(len(open))
 	s.mu.Unlock()
+	cut := time.AfterFunc(closingTime, s.cut)
 	for _, l := range open {
 		<-l.ready
 		s.retire(l.account)
 	}
 	s.retiring.Wait()
+	cut.Stop()
+	s.cut()
 	s.waker.close()
 	return nil
 }
@@ -439,9 +446,9 @@ func (s *Store) retire(a *account) {
 		defer s.retiring.Done()
 		defer a.leave()
 		a.snapshots.stop()
-		ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
+		ctx, cancel := context.WithTimeout(s.retired, snapshotTimeout)
 		defer cancel()
-		if err := a.snapshot(ctx); err != nil {
+		if err := a.snapshot(ctx); err != nil && s.retired.Err() == nil {
 			s.logger.Warn("snapshot failed", "log", a.prefix, "error", err)
 		}
 		a.collectIfDue(s.closing)

@@ -36,6 +36,7 @@ const (
 	wakeSlack  = time.Minute      // how far clocks may be apart
 	maxWake    = 4000             // accounts in one object
 	wakeLeave  = math.MaxUint32
+	wakeEnd    = 3 * time.Second // for the last ones of a process that ends
 )
 
 type waker struct {
@@ -43,6 +44,8 @@ type waker struct {
 	process string
 	ctx     context.Context
 	stop    context.CancelFunc
+	sending context.Context    // of wakes; it outlives ctx, for the last ones
+	cut     context.CancelFunc // of sending
 	work    sync.WaitGroup
 	local   chan struct{} // there are accounts that moved in this process
 	hello   chan struct{} // closed when others can know of this process
@@ -70,6 +73,7 @@ func newWaker(ctx context.Context, s *Store) (*waker, error) {
 		pending: map[eventlog.ID]struct{}{}, untold: map[eventlog.ID]struct{}{}, moved: map[eventlog.ID]struct{}{},
 	}
 	w.ctx, w.stop = context.WithCancel(context.Background())
+	w.sending, w.cut = context.WithCancel(context.Background())
 	if s.opts.Bus != nil {
 		quit, err := s.opts.Bus.Subscribe(ctx, w.receive)
 		if err != nil {
@@ -136,12 +140,14 @@ func (w *waker) beat() {
 }
 
 // close ends what goes on in the background, when the last wakes were told, and
-// takes leave.
+// takes leave. A store that takes neither soon is left without: others find the
+// process silent then.
 func (w *waker) close() {
 	w.mu.Lock()
 	w.stop()
 	leave := w.greeting && !w.disabled()
 	w.mu.Unlock()
+	defer time.AfterFunc(wakeEnd, w.cut).Stop()
 	w.quit()
 	w.work.Wait()
 	if leave {
@@ -195,7 +201,7 @@ func (w *waker) tell() {
 		if len(ids) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), 5*time.Second)
+		ctx, cancel := context.WithTimeout(w.sending, 5*time.Second)
 		err := w.store.opts.Bus.Publish(ctx, append([]byte(w.process), flat(ids)...))
 		cancel()
 		if err != nil {
@@ -269,10 +275,10 @@ func (w *waker) put(body []byte) error {
 	name := fmt.Sprintf("%s%010d-%s-%08x", wakeFolder, w.store.opts.Now().Unix(), w.process, w.counter)
 	w.wrote = time.Now()
 	w.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.sending, 30*time.Second)
 	defer cancel()
 	err := w.store.blobs.Create(ctx, name, bytes.NewReader(body))
-	if err != nil {
+	if err != nil && w.sending.Err() == nil {
 		w.store.logger.Warn("wake was not written", "object", name, "error", err)
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -221,6 +222,37 @@ func TestWakeLeave(t *testing.T) {
 		require.NoError(t, b.Close())
 		require.NoError(t, two.Close())
 	})
+}
+
+// A process that ends while the store does not answer ends soon, and what it did
+// not say is missed by others.
+func TestWakeEnd(t *testing.T) {
+	var hangs atomic.Bool
+	faulty := func(mem *memblob.Store) blob.Store { return hanging{mem, &hangs} }
+	twoProcesses(t, faulty, itself, Options{}, func(t *testing.T, a *Account, v *View, w *Watch, one, _ *process) {
+		for n := range 2 * closingEntries { // so that it would write a snapshot too
+			addMail(t, a, n)
+		}
+		hangs.Store(true)
+		began := time.Now()
+		require.NoError(t, one.Close())
+		assert.LessOrEqual(t, time.Since(began), closingTime+wakeEnd)
+		assert.LessOrEqual(t, untilTold(t, v, w, 2*closingEntries), wakeSilent+wakeBeat)
+	})
+}
+
+// hanging is a store that can be made to answer no Create.
+type hanging struct {
+	blob.Store
+	hangs *atomic.Bool
+}
+
+func (h hanging) Create(ctx context.Context, name string, r io.Reader) error {
+	if !h.hangs.Load() {
+		return h.Store.Create(ctx, name, r)
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // A process that could not list for longer than wakes are kept looks for itself.
