@@ -9,8 +9,14 @@ import (
 	"github.com/letterlock/letterlock/mailbox"
 )
 
+// storeError is what the store said, whose errors name no address and can be logged.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
+
 // resolve finds the account and folder for a recipient. Its errors are for
-// status alone: they may come from Options.Resolve and are not logged.
+// status alone, and for the log only those that are a storeError: others may come
+// from Options.Resolve.
 func (b *Backend) resolve(ctx context.Context, a address) (account, folder string, err error) {
 	if b.o.Resolve == nil {
 		account, folder, err = b.find(ctx, a)
@@ -55,10 +61,13 @@ func (b *Backend) find(ctx context.Context, a address) (account, folder string, 
 // allowed.
 func (b *Backend) lookup(ctx context.Context, name string) error {
 	err := b.store.Lookup(ctx, name)
-	if errors.Is(err, mailbox.ErrBadName) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, mailbox.ErrBadName):
 		return mailbox.ErrNoAccount
 	}
-	return err
+	return storeError{err}
 }
 
 // usableFolder returns the canonical form of a folder's name, or "" (INBOX) for

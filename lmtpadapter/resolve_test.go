@@ -58,6 +58,18 @@ func TestFindTrouble(t *testing.T) {
 	assert.ErrorIs(t, err, assert.AnError)
 }
 
+// The log says why the store could not be asked, and not about whom.
+func TestFindTroubleIsLogged(t *testing.T) {
+	store := newFakeStore()
+	store.accounts["carol@example.org"] = assert.AnError
+	s := start(t, Options{}, store)
+	k := s.dial(t)
+	k.envelope()
+	k.do("RCPT TO:<carol@example.org>", "451 4.3.0 ")
+	assert.Contains(t, s.logs.String(), assert.AnError.Error())
+	assert.NotContains(t, s.logs.String(), "carol")
+}
+
 func TestResolveHook(t *testing.T) {
 	store := newFakeStore("box-1")
 	hook := func(ctx context.Context, a string) (string, string, error) {

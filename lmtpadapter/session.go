@@ -2,7 +2,9 @@ package lmtpadapter
 
 import (
 	"context"
+	"errors"
 	"io"
+	"log/slog"
 	"sync"
 
 	"github.com/emersion/go-smtp"
@@ -102,7 +104,12 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		answer := status(err)
 		if answer.Temporary() {
 			s.b.o.Observe.Session(observe.LMTP, observe.RecipientFailed)
-			s.b.o.Logger.Warn("recipient could not be looked up", "id", tx.id, "code", answer.Code)
+			attrs := []any{slog.String("id", tx.id), slog.Int("code", answer.Code)}
+			var reason storeError
+			if errors.As(err, &reason) {
+				attrs = append(attrs, slog.Any("error", reason))
+			}
+			s.b.o.Logger.Warn("recipient could not be looked up", attrs...)
 		} else {
 			s.b.o.Observe.Session(observe.LMTP, observe.RecipientRefused)
 			s.b.o.Logger.Info("recipient refused", "id", tx.id, "code", answer.Code)
