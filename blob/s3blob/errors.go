@@ -65,6 +65,9 @@ func (s *Store) judge(x *exchange, err error) *answer {
 		a.verdict, a.text = unknown, fmt.Sprintf("no byte moved for %v", x.stall)
 	case !x.sent:
 		a.text = fmt.Sprintf("not sent: %s", innermost(err))
+		if strings.Contains(a.text, "get credentials") { // the SDK has no type for it
+			a.text += "; are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set?"
+		}
 	case x.status == 0:
 		a.verdict, a.text = s.judgeSilence(err)
 	case errors.As(err, &api):
@@ -139,7 +142,7 @@ func (s *Store) hint(x *exchange, a *answer) string {
 	switch a.code {
 	case "NoSuchBucket":
 		return fmt.Sprintf("there is no bucket %q at this endpoint", s.bucket)
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidSecurity", "XAdminUserNotFound": // the last one of versitygw
 		return "the access key or its secret is wrong"
 	case "ExpiredToken", "TokenRefreshRequired", "InvalidToken":
 		return "the credentials have expired"

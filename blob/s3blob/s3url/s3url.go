@@ -23,6 +23,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/letterlock/letterlock/blob/s3blob"
 )
@@ -136,7 +137,8 @@ func Client(ctx context.Context, l *Location) (*s3.Client, error) {
 	hc := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConns, t.MaxIdleConnsPerHost, t.MaxConnsPerHost = n, n, n
 	}).WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout })
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(hc))
+	// The SDK would write to standard error, whatever log the program has.
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(hc), config.WithLogger(logging.Nop{}))
 	if err != nil {
 		return nil, fmt.Errorf("s3url: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/smithy-go/logging"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -93,6 +94,14 @@ func TestWrongKeys(t *testing.T) {
 	require.NotContains(t, err.Error(), "wrong-key")
 }
 
+// TestQuiet: the SDK writes no log of its own.
+func TestQuiet(t *testing.T) {
+	environment(t, "key")
+	client, err := s3url.Client(t.Context(), &s3url.Location{Bucket: "mail"})
+	require.NoError(t, err)
+	require.Equal(t, logging.Nop{}, client.Options().Logger)
+}
+
 // TestNoKeys: without credentials nothing is sent, and it is not tried again.
 func TestNoKeys(t *testing.T) {
 	environment(t, "")
@@ -102,7 +111,7 @@ func TestNoKeys(t *testing.T) {
 	defer srv.Close()
 	_, err := s3url.Open(context.Background(), "s3://"+fakes3.Bucket+"?endpoint="+url.QueryEscape(srv.URL))
 	require.ErrorContains(t, err, "not sent")
-	require.ErrorContains(t, err, "credentials")
+	require.ErrorContains(t, err, "are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY set?")
 	require.Zero(t, fake.Requests())
 }
 
