@@ -21,7 +21,12 @@ import (
 // place is a folder or a bucket that holds a store, or is to hold one.
 type place string
 
-func (p place) bucket() bool { return strings.HasPrefix(string(p), s3url.Scheme+"://") }
+// bucket reports whether the place is in a bucket, also if its URL is mistyped: mail
+// must not go into a folder "s3:" then. A folder of that name is "./s3:".
+func (p place) bucket() bool {
+	scheme, _, ok := strings.Cut(string(p), ":")
+	return ok && strings.EqualFold(scheme, s3url.Scheme)
+}
 
 // open opens the place. The caller closes it.
 func (p place) open(ctx context.Context, mode openMode) (_ blob.Store, closeIt func() error, err error) {

@@ -153,6 +153,7 @@ func TestFailures(t *testing.T) {
 		"there is no key of account names":    {"", []string{"account", "list", "-store", "mail", "-name-key", "gone"}},
 		"certificate: stat gone":              {"", []string{"serve", "-store", "mail", "-tls-cert", "gone", "-tls-key", "file"}},
 		"certificate file: ":                  {"", []string{"serve", "-store", "mail", "-tls-cert", "file", "-tls-key", "file"}},
+		"no bucket; want s3://bucket/prefix":  {"", []string{"serve", "-store", "s3:/bucket/mail", "-name-key", "key"}},
 		"s3":                                  {"", []string{"serve", "-store", "s3://bucket?endpoint=ftp://host", "-name-key", "key"}},
 		"connection refused":                  {"", []string{"deliver", "ann", "-lmtp", "unix:file"}},
 	} {

@@ -121,7 +121,7 @@ func (c closers) Close() (err error) {
 }
 
 // bucket reports whether the store is in a bucket and not in a folder.
-func (f *storeFlags) bucket() bool { return strings.HasPrefix(f.dir, s3url.Scheme+"://") }
+func (f *storeFlags) bucket() bool { return place(f.dir).bucket() }
 
 // blobs opens what the store is kept in.
 func (f *storeFlags) blobs(ctx context.Context, mode openMode) (blob.Store, io.Closer, error) {
