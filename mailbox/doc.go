@@ -11,8 +11,8 @@
 // on the newest state, and its event takes effect whole or not at all, whatever
 // number of messages it concerns and however many processes write at once. UIDs,
 // UIDVALIDITY and MODSEQ follow from the order of events: two writers never hand
-// out one UID, UIDVALIDITY never changes in a mailbox's life, and MODSEQ is the
-// position of the entry in the log.
+// out one UID, UIDVALIDITY never changes in a mailbox's life (but once, when an older
+// copy of the store was restored), and MODSEQ is the position of the entry in the log.
 //
 // The package speaks the terms of IMAP (RFC 9051) but no wire format. A protocol
 // is an adapter over it: see imapadapter and lmtpadapter.

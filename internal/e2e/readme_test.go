@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -133,4 +134,45 @@ func TestLinksOfPages(t *testing.T) {
 		}
 	}
 	require.Greater(t, found, 5)
+}
+
+// The README names every package that can be imported, and the list of pages every
+// page.
+func TestNothingIsLeftOutOfTheLists(t *testing.T) {
+	t.Parallel()
+	table, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	packages := 0
+	for _, dir := range []string{"backup", "blob", "crypto", "eventlog", "imapadapter", "lmtpadapter", "mailbox", "observe"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return err
+			}
+			if d.Name() == "internal" || d.Name() == "testdata" {
+				return fs.SkipDir
+			}
+			if sources, err := filepath.Glob(filepath.Join(path, "*.go")); err != nil || len(sources) == 0 {
+				return err
+			}
+			name, err := filepath.Rel(root, path)
+			packages++
+			assert.Contains(t, string(table), "`"+filepath.ToSlash(name)+"`")
+			return err
+		})
+		require.NoError(t, err)
+	}
+	require.Greater(t, packages, 10)
+
+	list, err := os.ReadFile(filepath.Join(root, "docs", "README.md"))
+	require.NoError(t, err)
+	for _, folder := range []string{"", "decisions"} {
+		pages, err := filepath.Glob(filepath.Join(root, "docs", folder, "*.md"))
+		require.NoError(t, err)
+		require.NotEmpty(t, pages)
+		for _, page := range pages {
+			if name := filepath.Base(page); name != "README.md" {
+				assert.Contains(t, string(list), "]("+strings.TrimPrefix(folder+"/", "/")+name+")")
+			}
+		}
+	}
 }
