@@ -22,8 +22,8 @@ import (
 //  2. Its slots and published keys: nobody can log in or begin a delivery.
 //  3. Its name: it can be given to another account, with another ID.
 //  4. All else below acct/<id>/.
-//  5. A grace time later, what calls that were under way had still written, and
-//     then gone/<id>.
+//  5. A grace time later, what calls that were under way had still written, another
+//     name that it may have had, and then gone/<id>.
 //
 // A delivery that began before, and ends after, adds to an account that has no
 // name any more: it was accepted for what was removed.
@@ -165,6 +165,7 @@ func (s *Store) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) 
 	if err := s.usable(); err != nil {
 		return rep, err
 	}
+	past := map[eventlog.ID]bool{} // removed a grace time ago
 	for info, err := range s.blobs.List(ctx, goneFolder, "") {
 		if err != nil {
 			return rep, fmt.Errorf("mailbox: sweep: %w", err)
@@ -176,6 +177,12 @@ func (s *Store) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) 
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return rep, err
 		}
+		if err == nil && !o.DryRun && s.opts.Now().Sub(g.since) >= s.opts.Grace {
+			past[g.id] = true
+		}
+	}
+	if err := s.forgetRemoved(ctx, past); err != nil {
+		return rep, err
 	}
 	if !o.Logs || o.DryRun {
 		return rep, nil
@@ -222,18 +229,42 @@ func (s *Store) sweep(ctx context.Context, g gone, dry bool, rep *SweepReport) e
 		return nil
 	}
 	if left > 0 {
-		if err := s.erase(ctx, g.id, "slot/", "key/", ""); err != nil {
+		return s.erase(ctx, g.id, "slot/", "key/", "")
+	}
+	return nil
+}
+
+// forgetRemoved deletes the names that still lead to removed accounts, and then the
+// marks that these were there. An interrupted rename leaves an account with two
+// names, of which the removal knew one: so all names are read, once for all
+// accounts that are to be forgotten.
+func (s *Store) forgetRemoved(ctx context.Context, past map[eventlog.ID]bool) error {
+	if len(past) == 0 {
+		return nil
+	}
+	for info, err := range s.blobs.List(ctx, nameFolder, "") {
+		if err != nil {
+			return fmt.Errorf("mailbox: sweep: %w", err)
+		}
+		b, err := readAll(ctx, s.blobs, info.Name, 4096)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("mailbox: sweep: %w", err)
+		}
+		id, err := parseName(info.Name, b)
+		if err != nil || !past[id] {
+			continue // a damaged one is for check to tell of
+		}
+		if err := s.unname(ctx, gone{id: id, name: info.Name}); err != nil {
 			return err
 		}
 	}
-	if s.opts.Now().Sub(g.since) < s.opts.Grace {
-		return nil
-	}
-	if err := s.unname(ctx, g); err != nil {
-		return err
-	}
-	if err := s.blobs.Delete(ctx, goneName(g.id)); err != nil {
-		return fmt.Errorf("mailbox: sweep: %w", err)
+	for id := range past {
+		if err := s.blobs.Delete(ctx, goneName(id)); err != nil {
+			return fmt.Errorf("mailbox: sweep: %w", err)
+		}
 	}
 	return nil
 }

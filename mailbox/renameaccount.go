@@ -15,8 +15,9 @@ import (
 //
 // The new name is made before the old one goes, and both lead to the account in
 // between: whoever is killed there leaves an account with two names, neither of
-// which wins, and the same call again takes the old one away. Two calls that
-// rename one account at once may leave it with both new names.
+// which wins, and the same call again takes the old one away. Two calls that rename
+// one account at once may leave it with both new names. If it is removed while it
+// has two, [Store.Sweep] takes the other one away.
 func (s *Store) RenameAccount(ctx context.Context, from, to string) error {
 	from, err := CanonicalAccount(from)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -75,6 +76,34 @@ func TestRenameAccount(t *testing.T) {
 	require.Equal(t, 3, st.Messages)
 	_, err = s.Check(ctx, func(p Problem) { t.Errorf("check: %v", p) })
 	require.NoError(t, err)
+}
+
+// Both names go with an account that an interrupted rename left with two.
+func TestDeleteAccountWithTwoNames(t *testing.T) {
+	ctx := t.Context()
+	clock := newClock()
+	base := memblob.New()
+	blobs := &stuck{Store: base}
+	s := openAt(t, blobs, clock)
+	newUser(t, s, "bob")
+	newUser(t, s, "ann")
+	blobs.on = true
+	require.ErrorIs(t, s.RenameAccount(ctx, "ann", "anna"), errStuck)
+	blobs.on = false
+	require.NoError(t, s.DeleteAccount(ctx, "anna"))
+	require.ErrorIs(t, s.Lookup(ctx, "anna"), ErrNoAccount)
+	require.Error(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0])
+	for range 2 {
+		_, err := s.Sweep(ctx, SweepOptions{})
+		require.NoError(t, err)
+		clock.advance(25 * time.Hour)
+	}
+	require.ErrorIs(t, s.Lookup(ctx, "ann"), ErrNoAccount)
+	require.NoError(t, s.CreateAccount(ctx, "ann", []byte("new")))
+	require.NoError(t, s.Lookup(ctx, "bob"))
+	for _, object := range names(t, base) {
+		require.False(t, strings.HasPrefix(object, goneFolder), object)
+	}
 }
 
 func TestUsageAndHistory(t *testing.T) {
