@@ -66,6 +66,7 @@ func TestStatsFoldersAndLog(t *testing.T) {
 	closed := ok(t, "", "log", "show", "ann", "-store", "mail")
 	assert.Contains(t, closed, "1  owned")
 	assert.NotContains(t, closed, "UIDVALIDITY")
+	assert.NotContains(t, closed, " \n")
 	assert.Contains(t, ok(t, "pw\n", "log", "show", "ann", "-open", "-store", "mail"), "begin: INBOX with UIDVALIDITY")
 	var line entryLine
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "", "log", "show", "ann", "-json", "-store", "mail")), &line))

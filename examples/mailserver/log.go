@@ -88,7 +88,8 @@ func showEntries(p *program, entries iter.Seq2[mailbox.LogEntry, error], asJSON 
 		if asJSON {
 			err = lines.Encode(l)
 		} else {
-			_, err = fmt.Fprintf(p.out, "%d  %-9s  %d bytes  %s%s\n", l.Position, l.Kind, l.Bytes, strings.Join(l.Events, "; "), l.Error)
+			text := fmt.Sprintf("%d  %-9s  %d bytes  %s%s", l.Position, l.Kind, l.Bytes, strings.Join(l.Events, "; "), l.Error)
+			_, err = fmt.Fprintln(p.out, strings.TrimRight(text, " "))
 		}
 		if err != nil {
 			return err

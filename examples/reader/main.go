@@ -39,6 +39,9 @@ func main() {
 }
 
 func run(ctx context.Context, dir, name string) error {
+	if dir == "" || name == "" {
+		return errors.New("usage: reader -store FOLDER ACCOUNT")
+	}
 	if _, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}

@@ -67,3 +67,9 @@ func TestReader(t *testing.T) {
 	say("q")
 	require.NoError(t, <-done)
 }
+
+// Without a store or an account it says how it is called, and asks for no password.
+func TestUsage(t *testing.T) {
+	assert.ErrorContains(t, run(t.Context(), t.TempDir(), ""), "usage")
+	assert.ErrorContains(t, run(t.Context(), "", "ann"), "usage")
+}
