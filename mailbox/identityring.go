@@ -54,17 +54,26 @@ func (s *Store) publication(ctx context.Context, prefix string) (*publication, e
 	if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
 	}
-	first := err
+	next, behind := s.publicationAfter(ctx, prefix, 1)
+	if errors.Is(behind, fs.ErrNotExist) {
+		return nil, err
+	}
+	return next, behind
+}
+
+// publicationAfter reads the recipient with the least number above one;
+// fs.ErrNotExist if there is none.
+func (s *Store) publicationAfter(ctx context.Context, prefix string, above int) (*publication, error) {
 	for info, err := range s.blobs.List(ctx, prefix+"key/", "") {
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: read delivery key: %w", err)
 		}
 		number, err := strconv.Atoi(strings.TrimPrefix(info.Name, prefix+"key/"))
-		if err == nil && number > 1 && info.Name == keyObject(prefix, number) {
+		if err == nil && number > above && info.Name == keyObject(prefix, number) {
 			return s.readPublication(ctx, prefix, number)
 		}
 	}
-	return nil, first
+	return nil, fs.ErrNotExist
 }
 
 func (s *Store) readPublication(ctx context.Context, prefix string, number int) (*publication, error) {

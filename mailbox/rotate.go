@@ -102,17 +102,38 @@ func (a *account) prepare(ctx context.Context, next *crypto.Identity, now *publi
 	}
 	p := publication{object: keyObject(a.prefix, now.number+1), number: now.number + 1, recipient: next.Recipient()}
 	err = s.blobs.Create(ctx, p.object, bytes.NewReader(p.encode(a.identity)))
+	if err != nil {
+		if there, behind := s.readPublication(ctx, a.prefix, p.number); behind == nil && there.recipient.Equal(p.recipient) {
+			err = nil // only the answer was lost
+		}
+	}
+	var late bool
 	if err == nil {
-		return nil
+		late, err = a.publishedLate(ctx, now, &p, next)
 	}
-	if there, behind := s.readPublication(ctx, a.prefix, p.number); behind == nil && there.recipient.Equal(p.recipient) {
-		return nil // only the answer was lost
-	}
-	if errors.Is(err, fs.ErrExist) {
+	if late && err == nil || errors.Is(err, fs.ErrExist) {
 		// It never was anybody's: nobody loses anything by it.
 		return errors.Join(ErrRotating, s.blobs.Delete(context.WithoutCancel(ctx), slotObject, ring))
 	}
 	return err
+}
+
+// publishedLate takes back a recipient that got a number which others had used and
+// given up by then, and reports whether it did: its writer stood still, and the
+// identity was changed twice meanwhile. Mail must not be sealed to it.
+func (a *account) publishedLate(ctx context.Context, now, p *publication, next *crypto.Identity) (bool, error) {
+	_, err := a.store.blobs.Stat(ctx, now.object)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false, err // as it should be: what it follows is there
+	}
+	after, err := a.store.publicationAfter(ctx, a.prefix, p.number)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil // a login with the new password completed the change
+	case err != nil || after.follows(next):
+		return false, err
+	}
+	return true, a.store.blobs.Delete(context.WithoutCancel(ctx), p.object)
 }
 
 func (s *Store) slotNames(ctx context.Context, prefix string) (out []string, err error) {

@@ -270,6 +270,47 @@ func TestRotationIsInterruptedForDays(t *testing.T) {
 	}
 }
 
+// A change of identity stands still before it publishes its recipient, and the
+// identity is changed twice meanwhile: no mail is sealed to the one that came late.
+func TestFrozenRotationPublishesNothing(t *testing.T) {
+	ctx := t.Context()
+	blobs, clock := memblob.New(), newClock()
+	s := openAt(t, blobs, clock)
+	a := newUser(t, s, "ann")
+	recovery, err := a.Recovery()
+	require.NoError(t, err)
+	add(t, a, 0)
+	hold := &holding{Store: blobs, at: "before the recipient", reached: make(chan struct{}), resume: make(chan struct{})}
+	frozen, err := withIdentity(t, openAt(t, hold, clock), recovery)
+	require.NoError(t, err)
+	hold.armed.Store(true)
+	result := make(chan error)
+	go func() {
+		_, err := frozen.RotateIdentity(ctx, []byte("late"))
+		result <- err
+	}()
+	<-hold.reached
+	for _, password := range []string{"second", "third"} {
+		_, err = a.RotateIdentity(ctx, []byte(password))
+		require.NoError(t, err)
+		a, err = s.Login(ctx, "ann", []byte(password))
+		require.NoError(t, err)
+		defer a.Close()
+	}
+	before := names(t, blobs)
+	close(hold.resume)
+	require.ErrorIs(t, <-result, ErrRotating)
+	require.Subset(t, before, names(t, blobs))
+
+	other := openAt(t, blobs, clock)
+	require.NoError(t, other.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0])
+	b, err := other.Login(ctx, "ann", []byte("third"))
+	require.NoError(t, err)
+	defer b.Close()
+	require.Equal(t, []string{mail(0), mail(1)}, texts(t, b))
+	sound(t, other, b)
+}
+
 // Who has the old identity and may write the store can neither lead mail back to
 // it unnoticed nor write as the owner.
 func TestRetiredIdentityForgesNothing(t *testing.T) {
