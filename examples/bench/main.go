@@ -77,6 +77,10 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 		}
 		return writeReport(r, o.out)
 	}
+	// Not after minutes of measuring:
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o777); err != nil {
+		return err
+	}
 	raiseOpenFiles()
 	r, err := measure(ctx, o, progress)
 	if err != nil {

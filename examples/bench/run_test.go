@@ -38,7 +38,7 @@ func TestNeedsRunToo(t *testing.T) {
 // TestRun runs some of the workloads on the example server.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
-	out := filepath.Join(t.TempDir(), "bench")
+	out := filepath.Join(t.TempDir(), "of", "its", "own", "bench") // folders that are to be made
 	require.NoError(t, run(t.Context(), []string{"-quick", "-run", "copy|search|notify|commands", "-dir", dir, "-out", out}, testWriter{t}))
 	r, err := readReport(out + ".json")
 	require.NoError(t, err)
