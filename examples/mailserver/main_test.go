@@ -78,6 +78,7 @@ func TestUsageErrors(t *testing.T) {
 		"NAME is missing":               {"account", "add", "-store", dir},
 		`"account token" is not whole`:  {"account", "token"},
 		"-max-conns and":                {"serve", "-store", dir, "-max-conns", "0"},
+		"-cache-size is":                {"serve", "-store", dir, "-cache", dir, "-cache-size", "0"},
 		"ID is missing":                 {"account", "token", "revoke", "ann", "-store", dir},
 		"ADDRESS is missing":            {"deliver"},
 		`unexpected argument "bob"`:     {"account", "add", "ann", "bob", "-store", dir},

@@ -91,6 +91,9 @@ func (f *serveFlags) add(fs *flag.FlagSet) {
 	fs.DurationVar(&f.stopTimeout, "stop-timeout", 6*time.Second, "how long sessions may take to end")
 }
 
+// maxCacheSize is in MiB: more is a slip of the finger.
+const maxCacheSize = 1 << 30
+
 func (f *serveFlags) serve(ctx context.Context, p *program) (err error) {
 	saveMemory()
 	logger, err := f.logger(p.err)
@@ -105,6 +108,8 @@ func (f *serveFlags) serve(ctx context.Context, p *program) (err error) {
 		return usagef("-imaps needs -tls-cert and -tls-key")
 	case f.maxConns < 1 || f.maxConnsPerAddr < 1:
 		return usagef("-max-conns and -max-conns-per-address are 1 or more")
+	case f.cacheSize < 1 || f.cacheSize > maxCacheSize:
+		return usagef("-cache-size is 1 to %d", maxCacheSize)
 	case f.imap == "" && f.imaps == "" && f.lmtp == "":
 		return usagef("nothing to serve: -imap, -imaps and -lmtp are empty")
 	}
