@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -9,14 +10,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// needShell skips a test where a shell is missing, which in CI is none.
+func needShell(t *testing.T, shell string) {
+	t.Helper()
+	if _, err := exec.LookPath(shell); err != nil {
+		require.Empty(t, os.Getenv("CI"), "CI has %s", shell)
+		t.Skipf("there is no %s here", shell)
+	}
+}
+
 // completed runs a shell on a completion script and a few lines that ask it, and
 // returns the words it offers.
 func completed(t *testing.T, shell, ask string) []string {
 	t.Helper()
+	needShell(t, shell)
 	program, err := exec.LookPath(shell)
-	if err != nil {
-		t.Skipf("there is no %s here", shell)
-	}
+	require.NoError(t, err)
 	script := ok(t, "", "completion", shell)
 	before := ""
 	if shell == "zsh" {
@@ -58,9 +67,7 @@ func TestZshCompletes(t *testing.T) {
 	}
 	script := ok(t, "", "completion", "zsh")
 	assert.True(t, strings.HasPrefix(script, "#compdef mailserver\n"))
-	if _, err := exec.LookPath("zsh"); err != nil {
-		t.Skip("there is no zsh here")
-	}
+	needShell(t, "zsh")
 	assert.Contains(t, ask(""), "serve")
 	assert.Equal(t, []string{"add", "list", "revoke"}, ask("account", "token", ""))
 	assert.Contains(t, ask("check", "-store", "x", ""), "-account")
@@ -72,9 +79,7 @@ func TestFishCompletes(t *testing.T) {
 		words := strings.Fields(c.name)
 		assert.Contains(t, script, " -a "+words[len(words)-1]+" -d ")
 	}
-	if _, err := exec.LookPath("fish"); err != nil {
-		t.Skip("there is no fish here")
-	}
+	needShell(t, "fish")
 	first := func(lines []string, line string) {
 		t.Helper()
 		assert.Contains(t, lines, line)
