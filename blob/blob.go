@@ -68,10 +68,11 @@ type Store interface {
 	// whoever: of any number of concurrent calls for one name exactly one
 	// returns nil. Readers see the whole object or none. If r fails, Create
 	// returns that error (errors.Is finds it) and the name stays free. Create
-	// reads r to its end at most once and never after it returned; it need not
-	// read r at all if the name is taken. fs.ErrExist is as durable as nil: the
-	// object of the winner is there after a power failure. r must not fail with
-	// fs.ErrExist itself, which nobody could tell from the store's.
+	// reads r to its end at most once, perhaps by its WriteTo, and never after it
+	// returned; it need not read r at all if the name is taken. fs.ErrExist is as
+	// durable as nil: the object of the winner is there after a power failure. r
+	// must not fail with fs.ErrExist itself, which nobody could tell from the
+	// store's.
 	Create(ctx context.Context, name string, r io.Reader) error
 
 	// Open returns the bytes of an object from off on, n of them, or all to the

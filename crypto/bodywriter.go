@@ -35,9 +35,9 @@ var errBodyClosed = errors.New("crypto: write to a closed body")
 func NewBodyWriter(dst io.Writer, r *Recipient) (*BodyWriter, error) {
 	// age writes header and nonce, and picks the keys. Its own chunk writer
 	// stays unused: ours does the same from pooled memory.
-	var start bytes.Buffer
+	start := bytes.NewBuffer(make([]byte, 0, 2<<10)) // 1.6 KiB come
 	catcher := &keyCatcher{to: r.age}
-	if _, err := age.Encrypt(&start, catcher); err != nil {
+	if _, err := age.Encrypt(start, catcher); err != nil {
 		return nil, fmt.Errorf("crypto: new body: %w", err)
 	}
 	header := start.Len() - bodyNonce

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/letterlock/letterlock/blob"
@@ -72,8 +73,10 @@ func (s *Store) stage(ctx context.Context, prefix string, to *crypto.Recipient, 
 
 // stageAs is stage with an ID for the body.
 func (s *Store) stageAs(ctx context.Context, prefix string, id eventlog.ObjectID, to *crypto.Recipient, r io.Reader) (newMessage, error) {
-	body := &bodyStream{src: r, scan: message.NewScanner(), max: s.opts.MaxMessage, now: s.opts.Now}
-	w, err := crypto.NewBodyWriter(&body.sealed, to)
+	mem := bodyMemories.Get().(*bodyMemory)
+	defer mem.recycle()
+	body := &bodyStream{bodyMemory: mem, src: r, scan: message.NewScanner(), max: s.opts.MaxMessage, now: s.opts.Now}
+	w, err := crypto.NewBodyWriter(body, to)
 	if err != nil {
 		return newMessage{}, fmt.Errorf("mailbox: new body: %w", err)
 	}
@@ -103,20 +106,56 @@ func (s *Store) unstage(ctx context.Context, prefix string, m newMessage) {
 }
 
 // bodyStream reads a message and yields it encrypted, scanning it on the way. It
-// holds one chunk of 64 KiB of either.
+// holds one chunk of 64 KiB. Where it can it writes what it yields
+// ([io.WriterTo]), which saves a copy.
 type bodyStream struct {
-	src    io.Reader
-	scan   *message.Scanner
-	seal   *crypto.BodyWriter
-	sealed bytes.Buffer
-	read   int64
-	max    int64
-	plain  []byte
-	done   bool
-	now    func() time.Time
-	ended  time.Time // when src was at its end: before that nobody sees the object
+	*bodyMemory
+	src   io.Reader
+	scan  *message.Scanner
+	seal  *crypto.BodyWriter // writes to the bodyStream
+	to    io.Writer          // where what is sealed goes, nil if it is kept for Read
+	read  int64
+	max   int64
+	done  bool
+	now   func() time.Time
+	ended time.Time // when src was at its end: before that nobody sees the object
 }
 
+// bodyMemory is what one body leaves to the next.
+type bodyMemory struct {
+	plain  [32 << 10]byte // the message, as it was read last
+	sealed bytes.Buffer   // what was not handed out yet
+}
+
+var bodyMemories = sync.Pool{New: func() any { return new(bodyMemory) }}
+
+// maxSealed is how much room for what is sealed is left to the next body: enough
+// for what is gathered to be written at once.
+const maxSealed = 48 << 10
+
+// recycle gives the memory back, without the message that was in it.
+func (m *bodyMemory) recycle() {
+	clear(m.plain[:])
+	if m.sealed.Cap() > maxSealed {
+		m.sealed = bytes.Buffer{}
+	}
+	m.sealed.Reset()
+	bodyMemories.Put(m)
+}
+
+// Write takes the body as it is sealed. What is small is gathered: the header, and
+// a short message's only chunk.
+func (b *bodyStream) Write(p []byte) (int, error) {
+	if b.to == nil || b.sealed.Len()+len(p) <= maxSealed {
+		return b.sealed.Write(p)
+	}
+	if _, err := b.sealed.WriteTo(b.to); err != nil {
+		return 0, err
+	}
+	return b.to.Write(p)
+}
+
+// Read implements io.Reader.
 func (b *bodyStream) Read(p []byte) (int, error) {
 	for b.sealed.Len() == 0 {
 		if b.done {
@@ -129,11 +168,34 @@ func (b *bodyStream) Read(p []byte) (int, error) {
 	return b.sealed.Read(p)
 }
 
-func (b *bodyStream) fill() error {
-	if b.plain == nil {
-		b.plain = make([]byte, 32<<10)
+// WriteTo implements io.WriterTo.
+func (b *bodyStream) WriteTo(w io.Writer) (int64, error) {
+	c := &countingWriter{w: w}
+	b.to = c
+	for !b.done {
+		if err := b.fill(); err != nil {
+			return c.n, err
+		}
 	}
-	n, err := b.src.Read(b.plain)
+	_, err := b.sealed.WriteTo(c)
+	return c.n, err
+}
+
+// countingWriter counts the bytes that w took.
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// fill reads and seals the next of the message.
+func (b *bodyStream) fill() error {
+	n, err := b.src.Read(b.plain[:])
 	if b.read += int64(n); b.read > b.max {
 		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, b.max)
 	}

@@ -75,6 +75,38 @@ func BenchmarkAppendParallel16(b *testing.B) {
 	}
 }
 
+// Logins of a client that comes back: each closes the account, so that the next
+// one reads it again, with so many entries since its last snapshot.
+func BenchmarkLogin(b *testing.B) {
+	ctx := context.Background()
+	d, err := diskblob.Open(b.TempDir(), nil)
+	require.NoError(b, err)
+	for _, tail := range []int{1, closingEntries - 1} {
+		s := openStore(b, d)
+		name := fmt.Sprint("user", tail)
+		a := newUser(b, s, name)
+		token, err := a.AddToken(ctx, "laptop")
+		require.NoError(b, err)
+		fill(b, a, 1000)
+		require.NoError(b, a.account.writeSnapshot(ctx))
+		for range tail {
+			_, err := a.Append(ctx, Inbox, strings.NewReader(mail(1)), AppendOptions{})
+			require.NoError(b, err)
+		}
+		require.NoError(b, a.Close())
+		for _, secret := range []struct{ how, text string }{{"token", token.Export()}, {"verified", "secret of " + name}} {
+			b.Run(fmt.Sprintf("%s/tail=%d", secret.how, tail), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					a, err := s.Login(ctx, name, []byte(secret.text))
+					require.NoError(b, err)
+					require.NoError(b, a.Close())
+				}
+			})
+		}
+	}
+}
+
 func BenchmarkDeliver(b *testing.B) {
 	eachStore(b, func(b *testing.B, blobs blob.Store) {
 		s := openStore(b, blobs)

@@ -186,6 +186,8 @@ func readerShapes(t *testing.T, a, b blob.Store) {
 		"no-seek":       func(r io.Reader) io.Reader { return io.MultiReader(r) },
 		"empty-reads":   func(r io.Reader) io.Reader { return &stutter{r: r} },
 		"limited":       func(r io.Reader) io.Reader { return io.LimitReader(r, int64(len(data))) },
+		"write-to":      func(r io.Reader) io.Reader { return &pouring{Reader: r, piece: 777} },
+		"write-to-all":  func(r io.Reader) io.Reader { return &pouring{Reader: r, piece: len(data)} },
 	}
 	for shape, wrap := range shapes {
 		name := "shape/" + shape
@@ -213,6 +215,30 @@ func (s *stutter) Read(p []byte) (int, error) {
 	return s.r.Read(p)
 }
 
+// pouring is a reader that would rather write, in pieces of a size.
+type pouring struct {
+	io.Reader
+	piece int
+}
+
+func (p *pouring) WriteTo(w io.Writer) (n int64, err error) {
+	buf := make([]byte, p.piece)
+	for err == nil {
+		var got, put int
+		got, err = p.Read(buf)
+		if got > 0 {
+			var failed error
+			put, failed = w.Write(buf[:got])
+			err = errors.Join(failed, err)
+		}
+		n += int64(put)
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
 // failingReader: a reader that fails leaves the name free.
 func failingReader(t *testing.T, a, b blob.Store) {
 	broken := errors.New("the reader broke")
@@ -235,10 +261,17 @@ func failingReader(t *testing.T, a, b blob.Store) {
 	holds(t, a, "fail/0-0", []byte("good"))
 
 	// Bytes that come with the error do not count either.
-	err := a.Create(t.Context(), "fail/with-bytes", iotest.DataErrReader(
-		io.MultiReader(strings.NewReader("bytes"), iotest.ErrReader(broken))))
+	withBytes := iotest.DataErrReader(io.MultiReader(strings.NewReader("bytes"), iotest.ErrReader(broken)))
+	err := a.Create(t.Context(), "fail/with-bytes", withBytes)
 	require.ErrorIs(t, err, broken)
 	free(t, b, "fail/with-bytes")
+
+	// Nor those that the reader wrote itself.
+	half := io.MultiReader(bytes.NewReader(noise(1, 3<<20)), iotest.ErrReader(broken))
+	err = a.Create(t.Context(), "fail/write-to", &pouring{Reader: half, piece: 2 << 20})
+	require.ErrorIs(t, err, broken)
+	namesObject(t, err, "fail/write-to")
+	both(a, b, func(s blob.Store) { free(t, s, "fail/write-to") })
 }
 
 // blockedReader: a Create whose context is cancelled while its reader blocks ends

@@ -50,21 +50,49 @@ func (s *Store) Create(ctx context.Context, name string, r io.Reader) error {
 
 // fill writes all of r to t.
 func (s *Store) fill(ctx context.Context, name string, t *temp, r io.Reader) error {
-	buf := s.buffers.Get().(*[bufferSize]byte)
-	defer s.buffers.Put(buf)
-	src := &source{ctx: ctx, r: r}
-	// The bare io.Writer keeps os.File from choosing a buffer of its own.
-	_, err := io.CopyBuffer(struct{ io.Writer }{t.f}, src, buf[:])
-	if src.err != nil {
-		return &fs.PathError{Op: "create", Path: name, Err: src.err}
+	dst := &sink{ctx: ctx, f: t.f}
+	var err error
+	if w, ok := r.(io.WriterTo); ok {
+		_, err = w.WriteTo(dst)
+	} else {
+		buf := s.buffers.Get().(*[bufferSize]byte)
+		defer s.buffers.Put(buf)
+		_, err = io.CopyBuffer(dst, source{ctx, r}, buf[:])
+	}
+	if dst.err != nil {
+		return failed("create", name, "write", dst.err)
+	}
+	if err == nil {
+		err = ctx.Err() // r may have been cancelled with its last byte
 	}
 	if err != nil {
-		return failed("create", name, "write", err)
-	}
-	if err := ctx.Err(); err != nil { // r may have been cancelled with its last byte
 		return &fs.PathError{Op: "create", Path: name, Err: err}
 	}
 	return nil
+}
+
+// sink writes to a file until ctx is cancelled, and remembers how the file failed.
+// It is no more than an io.Writer: os.File would choose a buffer of its own.
+type sink struct {
+	ctx context.Context
+	f   io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (n int, err error) {
+	for {
+		if err := s.ctx.Err(); err != nil {
+			return n, err
+		}
+		some, err := s.f.Write(p[n:min(len(p), n+maxWrite)])
+		if n += some; err != nil {
+			s.err = err
+			return n, err
+		}
+		if n == len(p) {
+			return n, nil
+		}
+	}
 }
 
 // commit makes the bytes of t durable, then their name. The order is what the
@@ -152,22 +180,17 @@ func (s *Store) taken(name string) error {
 	return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 }
 
-// source reads r until ctx is cancelled, and remembers how that failed.
+// source reads r until ctx is cancelled.
 type source struct {
 	ctx context.Context
 	r   io.Reader
-	err error
 }
 
-func (s *source) Read(p []byte) (int, error) {
-	if s.err = s.ctx.Err(); s.err != nil {
-		return 0, s.err
+func (s source) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
 	}
-	n, err := s.r.Read(p)
-	if err != io.EOF {
-		s.err = err
-	}
-	return n, err
+	return s.r.Read(p)
 }
 
 // temp is a file that is no object yet. It is locked while it is open, which

@@ -58,6 +58,7 @@ const (
 	objectMode = 0o400 // set when the file is made, so it costs no call of its own
 
 	bufferSize = 64 << 10 // bytes that one Create copies at a time
+	maxWrite   = 1 << 20  // bytes between two looks at the context, if the reader has so many at once
 
 	// maxCommits is how many calls of one Store may wait for the disk at once.
 	// Each occupies a thread of the operating system, and Go gives up at 10,000

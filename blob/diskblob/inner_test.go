@@ -152,3 +152,36 @@ func TestPanickingReader(t *testing.T) {
 	require.Empty(t, left)
 	require.NoError(t, s.Create(t.Context(), "a", strings.NewReader("x")))
 }
+
+// TestSink: what a reader writes at once is cut, so that a cancelled Create ends
+// soon, and what the file took is told.
+func TestSink(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var sizes []int
+	file := writerFunc(func(p []byte) (int, error) {
+		if sizes = append(sizes, len(p)); len(sizes) == 2 {
+			cancel()
+		}
+		return len(p), nil
+	})
+	s := &sink{ctx: ctx, f: file}
+	n, err := s.Write(make([]byte, maxWrite+5))
+	require.NoError(t, err)
+	require.Equal(t, maxWrite+5, n)
+	require.Equal(t, []int{maxWrite, 5}, sizes)
+	n, err = s.Write([]byte("late"))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, n)
+	require.NoError(t, s.err, "the file did not fail")
+
+	full := errors.New("full")
+	s = &sink{ctx: t.Context(), f: writerFunc(func(p []byte) (int, error) { return 3, full })}
+	n, err = s.Write([]byte("bytes"))
+	require.ErrorIs(t, err, full)
+	require.Equal(t, 3, n)
+	require.Equal(t, full, s.err)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

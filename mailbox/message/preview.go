@@ -8,6 +8,7 @@ import (
 	"html"
 	"io"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -29,7 +30,7 @@ const (
 // that is text, is no attachment, and has something to show.
 type previewing struct {
 	part  *Part  // whose body passes
-	raw   []byte // its first octets
+	raw   []byte // its first octets, in memory of previewMemories
 	limit int
 	tried int
 	text  string
@@ -39,8 +40,24 @@ type previewing struct {
 // any boundary line turns out to be text.
 func (v *previewing) begin(p *Part) {
 	if v.part = nil; v.text == "" && v.tried < previewParts && (p.previews() || p.IsMultipart()) {
+		if v.raw == nil {
+			v.raw = previewMemories.Get().(*[previewHTML]byte)[:]
+		}
 		v.part, v.raw, v.limit = p, v.raw[:0], p.previewLimit()
 	}
+}
+
+// previewMemories holds what scanners leave to the next ones.
+var previewMemories = sync.Pool{New: func() any { return new([previewHTML]byte) }}
+
+// close gives the memory back, without what was in it.
+func (v *previewing) close() {
+	if v.raw != nil {
+		mem := (*[previewHTML]byte)(v.raw[:previewHTML])
+		clear(mem[:])
+		previewMemories.Put(mem)
+	}
+	v.part, v.raw = nil, nil
 }
 
 func (v *previewing) take(b []byte) {
@@ -80,12 +97,17 @@ func (p *Part) preview(raw []byte) string {
 	defer mem.forget()
 	var s string
 	for _, size := range [...]int{2 << 10, blockSize} { // mostly the first is enough
-		n, _ := io.ReadFull(p.text(bytes.NewReader(raw), &mem.decoders), mem.buf[:size])
-		text := mem.buf[:n]
-		for !utf8.Valid(text) && n-len(text) < utf8.UTFMax { // cut inside of a character
-			text = text[:len(text)-1]
+		r, _ := p.decoder(bytes.NewReader(raw), &mem.decoders)
+		charset := p.Param("charset")
+		if !isUTF8(charset) {
+			r = charsetReader(charset, r)
 		}
-		s = strings.ToValidUTF8(string(text), "\ufffd")
+		n, err := io.ReadFull(r, mem.buf[:size])
+		text := mem.buf[:n]
+		if err == nil { // there may be more
+			text = uncut(text)
+		}
+		s = strings.ToValidUTF8(decodeCharset("", text), "\ufffd")
 		if p.Subtype == "html" {
 			s = stripHTML(s)
 		}
@@ -94,6 +116,19 @@ func (p *Part) preview(raw []byte) string {
 		}
 	}
 	return s
+}
+
+// uncut returns a text without the beginning of a character at its end.
+func uncut(b []byte) []byte {
+	for i := len(b) - 1; i >= max(0, len(b)-utf8.UTFMax); i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return b[:i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 // shorten returns a text on one line without what cannot be seen, cut to the

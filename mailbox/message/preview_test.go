@@ -19,13 +19,14 @@ func TestPreview(t *testing.T) {
 	const mixed = "Content-Type: multipart/mixed; boundary=b\n\n"
 	const html = "Content-Type: text/html; charset=utf-8\n\n"
 	for name, c := range map[string]struct{ mail, want string }{
-		"empty":                {"", ""},
-		"header only":          {"Subject: x\n\n", ""},
-		"plain":                {"Subject: x\n\nHello,\n\n  world \n", "Hello, world"},
-		"base64":               {"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\nR3LDvMOfZSBhdXMgQmVybGlu\n", "Grüße aus Berlin"},
-		"quoted-printable":     {"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\nGr=FC=\n=DFe\n", "Grüße"},
-		"windows-1252 unnamed": {"Subject: x\n\nGr\xfc\xdfe\n", "Grüße"},
-		"no text":              {"Content-Type: image/png\n\nPNG\n", ""},
+		"empty":                   {"", ""},
+		"header only":             {"Subject: x\n\n", ""},
+		"plain":                   {"Subject: x\n\nHello,\n\n  world \n", "Hello, world"},
+		"base64":                  {"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\nR3LDvMOfZSBhdXMgQmVybGlu\n", "Grüße aus Berlin"},
+		"quoted-printable":        {"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\nGr=FC=\n=DFe\n", "Grüße"},
+		"windows-1252 unnamed":    {"Subject: x\n\nGr\xfc\xdfe\n", "Grüße"},
+		"windows-1252 to the end": {"Subject: x\n\ncaf\xe9", "café"},
+		"no text":                 {"Content-Type: image/png\n\nPNG\n", ""},
 		"html": {html + "<!DOCTYPE html><html><head><title>No</title><style>p > a {color: red}</style></head><body><!-- not this > -->" +
 			"<p title=\"a > b\">Hel<b>lo</b> &amp; wel&shy;come&nbsp;&zwnj;<br>back</p><script>if (a < b) {}</script> 1 < 2</body></html>", "Hello & welcome back 1 < 2"},
 		"html that never ends":  {html + "<p>a<style>p {}", "a"},

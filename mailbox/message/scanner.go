@@ -82,6 +82,7 @@ func (s *Scanner) Close() *Message {
 	s.pop(0)
 	s.msg.Size = s.off
 	s.msg.Preview, s.msg.HasPreview = s.view.text, true
+	s.view.close()
 	return s.msg
 }
 
