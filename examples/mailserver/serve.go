@@ -95,7 +95,7 @@ func (f *serveFlags) add(fs *flag.FlagSet) {
 const maxCacheSize = 1 << 30
 
 func (f *serveFlags) serve(ctx context.Context, p *program) (err error) {
-	saveMemory()
+	tuneRuntime()
 	logger, err := f.logger(p.err)
 	if err != nil {
 		return err
