@@ -74,7 +74,7 @@ func newIdentity(a *age.HybridIdentity, text string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("crypto: seed of identity: %w", err)
 	}
-	return &Identity{public: &Recipient{age: a.Recipient()}, secret: &identitySecret{age: a, seed: seed}}, nil
+	return &Identity{public: newRecipient(a.Recipient()), secret: &identitySecret{age: a, seed: seed}}, nil
 }
 
 // Export returns the secret itself as an age identity, AGE-SECRET-KEY-PQ-1...,
@@ -171,7 +171,14 @@ func (id *Identity) Wipe() {
 
 // Recipient is the public half of an [Identity]: enough to deliver mail to an
 // account, not to read any. It is immutable and may be published.
-type Recipient struct{ age *age.HybridRecipient }
+type Recipient struct {
+	age  *age.HybridRecipient
+	text func() string
+}
+
+func newRecipient(a *age.HybridRecipient) *Recipient {
+	return &Recipient{a, sync.OnceValue(a.String)}
+}
 
 // ParseRecipient reads the text of a recipient: age1pq1 and about 1,950 more
 // characters, in lower case, without spaces or a line end.
@@ -180,11 +187,11 @@ func ParseRecipient(s string) (*Recipient, error) {
 	if err != nil || a.String() != s {
 		return nil, errors.New("crypto: parse recipient: not a well-formed age1pq1... key")
 	}
-	return &Recipient{age: a}, nil
+	return &Recipient{a, func() string { return s }}, nil
 }
 
 // String returns the public key as age writes it, age1pq1...
-func (r *Recipient) String() string { return r.age.String() }
+func (r *Recipient) String() string { return r.text() }
 
 // Equal reports whether r and other are the same public key.
 func (r *Recipient) Equal(other *Recipient) bool {

@@ -48,13 +48,14 @@ type publication struct {
 
 func keyObject(prefix string, number int) string { return fmt.Sprintf("%skey/%04d", prefix, number) }
 
-// publication reads the recipient that counts.
-func (s *Store) publication(ctx context.Context, prefix string) (*publication, error) {
-	p, err := s.readPublication(ctx, prefix, 1)
+// publication reads the recipient that counts. To parse it costs more than to read
+// it: one that it is likely to be spares that.
+func (s *Store) publication(ctx context.Context, prefix string, likely *crypto.Recipient) (*publication, error) {
+	p, err := s.readPublication(ctx, prefix, 1, likely)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
 	}
-	next, behind := s.publicationAfter(ctx, prefix, 1)
+	next, behind := s.publicationAfter(ctx, prefix, 1, likely)
 	if errors.Is(behind, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -63,27 +64,32 @@ func (s *Store) publication(ctx context.Context, prefix string) (*publication, e
 
 // publicationAfter reads the recipient with the least number above one;
 // fs.ErrNotExist if there is none.
-func (s *Store) publicationAfter(ctx context.Context, prefix string, above int) (*publication, error) {
+func (s *Store) publicationAfter(ctx context.Context, prefix string, above int, likely *crypto.Recipient) (*publication, error) {
 	for info, err := range s.blobs.List(ctx, prefix+"key/", "") {
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: read delivery key: %w", err)
 		}
 		number, err := strconv.Atoi(strings.TrimPrefix(info.Name, prefix+"key/"))
 		if err == nil && number > above && info.Name == keyObject(prefix, number) {
-			return s.readPublication(ctx, prefix, number)
+			return s.readPublication(ctx, prefix, number, likely)
 		}
 	}
 	return nil, fs.ErrNotExist
 }
 
-func (s *Store) readPublication(ctx context.Context, prefix string, number int) (*publication, error) {
+func (s *Store) readPublication(ctx context.Context, prefix string, number int, likely *crypto.Recipient) (*publication, error) {
 	p := &publication{object: keyObject(prefix, number), number: number}
 	b, err := readAll(ctx, s.blobs, p.object, 8192)
 	if err != nil {
 		return nil, fmt.Errorf("mailbox: read delivery key: %w", err)
 	}
 	text, rest, ok := strings.Cut(string(b), "\n")
-	if p.recipient, err = crypto.ParseRecipient(text); err == nil && !ok {
+	if likely != nil && text == likely.String() {
+		p.recipient = likely
+	} else {
+		p.recipient, err = crypto.ParseRecipient(text)
+	}
+	if err == nil && !ok {
 		err = errors.New("no line end")
 	}
 	if err == nil && number > 1 {
@@ -206,7 +212,7 @@ func (st *standingOf) follows(r *crypto.Recipient) bool {
 // fails with ErrSwappedKey if they do not belong together, and with ErrRotated if
 // another identity follows this one.
 func (s *Store) standing(ctx context.Context, prefix string, identity *crypto.Identity) (st standingOf, err error) {
-	p, err := s.publication(ctx, prefix)
+	p, err := s.publication(ctx, prefix, identity.Recipient())
 	if err != nil {
 		return st, err
 	}
@@ -227,7 +233,7 @@ func (s *Store) standing(ctx context.Context, prefix string, identity *crypto.Id
 		return st, err
 	}
 	if len(st.before) > 0 && p.recipient.Equal(st.before[0].identity.Recipient()) {
-		next, err := s.readPublication(ctx, prefix, p.number+1)
+		next, err := s.readPublication(ctx, prefix, p.number+1, identity.Recipient())
 		if err == nil && next.recipient.Equal(identity.Recipient()) && next.follows(st.before[0].identity) {
 			st.pending = next
 			return st, nil

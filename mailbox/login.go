@@ -181,7 +181,7 @@ func (s *Store) claimName(ctx context.Context, name string, id eventlog.ID) erro
 const publishedKey = "key/0001"
 
 func (s *Store) published(ctx context.Context, prefix string) (*crypto.Recipient, error) {
-	p, err := s.publication(ctx, prefix)
+	p, err := s.publication(ctx, prefix, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func (a *account) rotate(ctx context.Context, password []byte) (*crypto.Identity
 	if err := a.catchUp(ctx); err != nil {
 		return nil, err
 	}
-	now, err := s.publication(ctx, a.prefix)
+	now, err := s.publication(ctx, a.prefix, a.recipient)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (a *account) prepare(ctx context.Context, next *crypto.Identity, now *publi
 	p := publication{object: keyObject(a.prefix, now.number+1), number: now.number + 1, recipient: next.Recipient()}
 	err = s.blobs.Create(ctx, p.object, bytes.NewReader(p.encode(a.identity)))
 	if err != nil {
-		if there, behind := s.readPublication(ctx, a.prefix, p.number); behind == nil && there.recipient.Equal(p.recipient) {
+		if there, behind := s.readPublication(ctx, a.prefix, p.number, p.recipient); behind == nil && there.recipient.Equal(p.recipient) {
 			err = nil // only the answer was lost
 		}
 	}
@@ -126,7 +126,7 @@ func (a *account) publishedLate(ctx context.Context, now, p *publication, next *
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err // as it should be: what it follows is there
 	}
-	after, err := a.store.publicationAfter(ctx, a.prefix, p.number)
+	after, err := a.store.publicationAfter(ctx, a.prefix, p.number, nil)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil // a login with the new password completed the change
@@ -249,7 +249,7 @@ func (a *account) sealedAny(ctx context.Context) (bool, error) {
 
 // wasRotated reports whether another process gave the account another identity.
 func (a *account) wasRotated(ctx context.Context) bool {
-	p, err := a.store.publication(ctx, a.prefix)
+	p, err := a.store.publication(ctx, a.prefix, a.recipient)
 	return err == nil && !p.recipient.Equal(a.recipient) && p.follows(a.identity)
 }
 

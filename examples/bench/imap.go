@@ -71,10 +71,14 @@ func login(ctx context.Context, s server, a account, n int) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.only("LOGIN %s %s", quote(a.name), quote(a.quick())); err != nil {
+	if err := c.login(a); err != nil {
 		return nil, errors.Join(err, c.conn.Close())
 	}
 	return c, nil
+}
+
+func (c *client) login(a account) error {
+	return c.only("LOGIN %s %s", quote(a.name), quote(a.quick()))
 }
 
 func quote(s string) string {
