@@ -129,9 +129,14 @@ type bodyMemory struct {
 
 var bodyMemories = sync.Pool{New: func() any { return new(bodyMemory) }}
 
-// maxSealed is how much room for what is sealed is left to the next body: enough
-// for what is gathered to be written at once.
-const maxSealed = 48 << 10
+const (
+	// gathered is how much of what is sealed is gathered to be written at once: the
+	// header, and the only chunk of a short message.
+	gathered = 48 << 10
+	// maxSealed is the room for what is sealed that is left to the next body. A
+	// store that reads needs it for the header and two chunks.
+	maxSealed = 160 << 10
+)
 
 // recycle gives the memory back, without the message that was in it.
 func (m *bodyMemory) recycle() {
@@ -143,10 +148,9 @@ func (m *bodyMemory) recycle() {
 	bodyMemories.Put(m)
 }
 
-// Write takes the body as it is sealed. What is small is gathered: the header, and
-// a short message's only chunk.
+// Write takes the body as it is sealed.
 func (b *bodyStream) Write(p []byte) (int, error) {
-	if b.to == nil || b.sealed.Len()+len(p) <= maxSealed {
+	if b.to == nil || b.sealed.Len()+len(p) <= gathered {
 		return b.sealed.Write(p)
 	}
 	if _, err := b.sealed.WriteTo(b.to); err != nil {
