@@ -436,6 +436,56 @@ func (r *endlessReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// allocated returns the bytes that f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestBodyReaderGivesBack: the memory of a reader serves the next one, also if it
+// was read for as many bytes as it has and not to its end, or closed before.
+func TestBodyReaderGivesBack(t *testing.T) {
+	const n, wanted = 200, 2048
+	file, k := writeBody(t, newIdentity(t).Recipient(), pattern(chunk))
+	_, srcLen := k.Span(chunk, 0, wanted)
+	source := file[len(file)-int(srcLen):]
+	buf := make([]byte, wanted)
+	for name, use := range map[string]func(io.Reader){
+		"exactly": func(r io.Reader) {
+			_, err := io.ReadFull(r, buf)
+			require.NoError(t, err)
+		},
+		"closed": func(r io.Reader) {
+			_, err := io.ReadFull(r, buf[:1])
+			require.NoError(t, err)
+			require.NoError(t, r.(io.Closer).Close())
+			_, err = r.Read(buf)
+			require.Error(t, err)
+			require.NotErrorIs(t, err, io.EOF, "bytes are missing")
+		},
+	} {
+		got := allocated(func() {
+			for range n {
+				r, err := k.NewReader(bytes.NewReader(source), chunk, 0, wanted)
+				require.NoError(t, err)
+				use(r)
+			}
+		})
+		// The race detector and the collector drop some of what is pooled.
+		require.Less(t, got, uint64(n*chunk/2), name)
+	}
+	r, err := k.NewReader(bytes.NewReader(source), chunk, 0, wanted)
+	require.NoError(t, err)
+	_, err = io.Copy(io.Discard, r)
+	require.NoError(t, err)
+	require.NoError(t, r.(io.Closer).Close())
+	_, err = r.Read(buf)
+	require.Equal(t, io.EOF, err, "the end stays the end")
+}
+
 // A body of 50 MB costs no more memory than one of a few chunks, in all of what
 // it ever allocates.
 func TestBodyMemory(t *testing.T) {
@@ -443,13 +493,6 @@ func TestBodyMemory(t *testing.T) {
 	const size = 50 << 20
 	block := pattern(32 << 10)
 	file := make([]byte, 0, size+size/1000+8192)
-	allocated := func(f func()) uint64 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		f()
-		runtime.ReadMemStats(&after)
-		return after.TotalAlloc - before.TotalAlloc
-	}
 
 	var k crypto.BodyKey
 	wrote := allocated(func() {

@@ -21,9 +21,10 @@ import (
 // byte of a chunk is handed out before the whole chunk is verified. A body of
 // another length than size fails at its last chunk.
 //
-// The reader holds one pooled chunk from its first Read until its end or an
-// error. It is for one goroutine. It implements [io.WriterTo], so that io.Copy
-// hands on whole chunks without a buffer of its own.
+// The reader holds one pooled chunk from its first Read until its last byte was
+// read, or an error; it implements [io.Closer] for who leaves it before that. It
+// is for one goroutine. It implements [io.WriterTo], so that io.Copy hands on
+// whole chunks without a buffer of its own.
 func (k BodyKey) NewReader(src io.Reader, size, off, n int64) (io.Reader, error) {
 	if size < 0 || size > maxBody || off < 0 {
 		return nil, fmt.Errorf("crypto: read body: no range at %d in %d bytes", off, size)
@@ -66,7 +67,20 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	}
 	n := copy(p, r.buf[r.pos:r.len])
 	r.pos += n
+	if r.pos == r.len && r.next == r.end {
+		r.finish(io.EOF) // who knows how much there is does not read on
+	}
 	return n, nil
+}
+
+var errReaderClosed = errors.New("crypto: read from a closed body")
+
+// Close gives the memory back. It does not close src, and does not fail.
+func (r *bodyReader) Close() error {
+	if r.err == nil {
+		r.finish(errReaderClosed)
+	}
+	return nil
 }
 
 // WriteTo implements [io.WriterTo].

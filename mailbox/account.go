@@ -480,7 +480,12 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	return n, fmt.Errorf("mailbox: %s: %w", b.name, err)
 }
 
-func (b *bodyReader) Close() error { return b.src.Close() }
+func (b *bodyReader) Close() error {
+	if c, ok := b.r.(io.Closer); ok {
+		_ = c.Close() // it only gives memory back
+	}
+	return b.src.Close()
+}
 
 // sawSnapshot notes the newest snapshot.
 func (a *account) sawSnapshot(h eventlog.Head) {
