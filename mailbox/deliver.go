@@ -121,8 +121,13 @@ type fanOut struct {
 	to  []*io.PipeWriter
 }
 
+var fanOutBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
 func (f *fanOut) run() error {
-	buf := make([]byte, 32<<10)
+	mem := fanOutBuffers.Get().(*[32 << 10]byte)
+	defer fanOutBuffers.Put(mem)
+	defer clear(mem[:])
+	buf := mem[:]
 	for {
 		n, err := f.src.Read(buf)
 		open := f.to[:0]
