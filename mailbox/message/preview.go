@@ -138,6 +138,10 @@ func shorten(s string) string {
 	space, n := false, 0
 	for _, r := range s {
 		switch {
+		case r <= ' ' || r == 0x7f:
+			space = true
+			continue
+		case r < utf8.RuneSelf:
 		case unicode.IsSpace(r) || unicode.IsControl(r):
 			space = true
 			continue
@@ -306,5 +310,23 @@ func (m *Message) MakePreview(ctx context.Context, open func(off, n int64) (io.R
 
 // badPreview reports whether a stored preview is none that a scanner makes.
 func badPreview(s string) bool {
+	space := true // was the last character, and none may be the first
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == ' ' && !space:
+			space = true
+		case ' ' < c && c < 0x7f:
+			space = false
+		case c >= utf8.RuneSelf:
+			return badText(s)
+		default:
+			return true
+		}
+	}
+	return len(s) > MaxPreview || space && s != ""
+}
+
+// badText is badPreview for any text.
+func badText(s string) bool {
 	return utf8.RuneCountInString(s) > MaxPreview || !utf8.ValidString(s) || shorten(s) != s
 }

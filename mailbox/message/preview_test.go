@@ -101,3 +101,15 @@ func TestPreviewOfHostileHTML(t *testing.T) {
 		require.Less(t, time.Since(began), 5*time.Second, piece)
 	}
 }
+
+// TestBadPreview: the short way for ASCII comes to what the long one does.
+func TestBadPreview(t *testing.T) {
+	long := strings.Repeat("abcd ", MaxPreview/5+1)
+	for _, s := range []string{
+		"", " ", "a", " a", "a ", "a b", "a  b", "a\tb", "a\nb", "a\x7f", "a\x00", "ä", "ä ", "a ä", "a\u00adb", "a\u00a0b", "\xff", "\xc3",
+		long[:MaxPreview-1], long[:MaxPreview], long[:MaxPreview+1], "x" + long[:MaxPreview-1], "x" + long[:MaxPreview],
+		strings.Repeat("ä", MaxPreview), strings.Repeat("ä", MaxPreview+1),
+	} {
+		require.Equal(t, badText(s), badPreview(s), "%q", s)
+	}
+}
