@@ -243,6 +243,10 @@ func (c *checker) snapshot(ctx context.Context, name string, p Position) error {
 		if errors.Is(err, errMissing) {
 			return nil // superseded since it was listed
 		}
+		if errors.Is(err, ErrRetired) {
+			c.report(Problem{Name: name, Pos: p, Err: fmt.Errorf("snapshot is passed over: it %w", ErrRetired)})
+			return nil
+		}
 		c.damaged(name, p, damage.Err)
 		return nil
 	case err != nil:

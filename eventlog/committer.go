@@ -52,7 +52,12 @@ type CommitterOptions[S any] struct {
 	// again. Entries may be seen more than once. It must not block, keep or change
 	// the records' bytes, or call the Committer.
 	OnEntry func(Entry)
-	Logger  *slog.Logger // for what is skipped; default none
+	// OnJunk is asked before a Delivered entry that does not open is passed over. An
+	// error stops the Committer at the entry before: whoever has the log's keys of
+	// today may have mail there that must not be passed over. It must not call the
+	// Committer.
+	OnJunk func(context.Context, Entry) error
+	Logger *slog.Logger // for what is skipped; default none
 	// Observe is told of every entry that was appended, and of every load.
 	Observe observe.Hooks
 }
@@ -271,6 +276,11 @@ func (c *Committer[S]) apply(ctx context.Context, p *published[S], e Entry) (*pu
 	name := c.log.entryName(e.Pos)
 	c.note(e)
 	if e.Junk != nil {
+		if c.opts.OnJunk != nil {
+			if err := c.opts.OnJunk(ctx, e); err != nil {
+				return nil, fmt.Errorf("eventlog: pass over %s: %w", name, err)
+			}
+		}
 		c.opts.Logger.WarnContext(ctx, "skipped an entry that is junk", "name", name, "err", e.Junk)
 	}
 	s := p.state

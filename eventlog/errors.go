@@ -29,6 +29,11 @@ var (
 	// ErrCorrupt matches every [CorruptError] but those of ErrNewerVersion.
 	ErrCorrupt = errors.New("log is corrupt")
 
+	// ErrRetired: an entry or a snapshot was sealed under an identity of the log that
+	// had been replaced before. Such an entry is damage; such a snapshot is passed
+	// over, for its writer may not have known yet.
+	ErrRetired = errors.New("was sealed under an identity that was retired before")
+
 	// ErrNewerVersion: an object is in a format that this version does not know.
 	ErrNewerVersion = errors.New("written by a newer version")
 

@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"errors"
 	"sync"
 
 	"github.com/letterlock/letterlock/crypto"
@@ -53,8 +52,6 @@ func (r *ring) renewed() bool {
 	return r.from[0] > 0
 }
 
-var errRetired = errors.New("was sealed under an identity that was retired before")
-
 // sealedBy notes that a generation sealed what stands at a position; it fails if a
 // newer one had begun by then.
 func (r *ring) sealedBy(i int, p Position) error {
@@ -62,7 +59,7 @@ func (r *ring) sealedBy(i int, p Position) error {
 	defer r.mu.Unlock()
 	for newer := range i {
 		if from := r.from[newer]; from > 0 && from <= p {
-			return errRetired
+			return ErrRetired
 		}
 	}
 	if r.from[i] == 0 || p < r.from[i] {
@@ -108,7 +105,7 @@ func (r *ring) openSnapshot(p Position, sealed, ad []byte) ([]byte, error) {
 	for i, g := range r.keys {
 		payload, err := g.snap.Open(nil, sealed, ad)
 		if err == nil && g.until > 0 && p > g.until {
-			return nil, errRetired
+			return nil, ErrRetired
 		}
 		if err == nil {
 			return payload, r.sealedBy(i, p)
