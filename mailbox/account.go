@@ -34,7 +34,7 @@ type account struct {
 
 	avoid atomic.Pointer[avoided] // snapshots that are known to be damaged; nil if none is
 
-	overdue eventlog.Position // snapshots after it came too late, see openInterrupted; 0 if none did
+	overdue bool // it was opened from a snapshot that came late, see openInterrupted
 
 	made      time.Time    // with the monotonic clock, which nobody sets
 	lastFresh atomic.Int64 // when the last look at the log began, in nanoseconds after made
@@ -87,7 +87,7 @@ func (a *account) useLog() error {
 	s := a.store
 	a.log = log
 	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state](model{a}), eventlog.CommitterOptions[*state]{
-		OnChange: a.changed, OnEntry: a.noteEntry, Logger: s.logger, Observe: s.opts.Observe,
+		OnChange: a.changed, OnEntry: a.noteEntry, OnJunk: a.passOver, Logger: s.logger, Observe: s.opts.Observe,
 	})
 	return nil
 }
@@ -260,7 +260,7 @@ func (a *account) catchUp(ctx context.Context) error {
 	a.looked(look)
 	if a.sinceLook() > a.store.opts.Grace/2 {
 		// It stood still: the pages that it knows may be collected by now.
-		return a.adopt(ctx)
+		return a.explain(ctx, a.adopt(ctx))
 	}
 	a.snapshots.consider()
 	return nil

@@ -101,7 +101,7 @@ func (c *checker) replaced(ctx context.Context, object string, err error) error 
 }
 
 // objectNames are the names that may stand below an account's prefix.
-var objectNames = regexp.MustCompile(`^(key/[0-9]{4}|slot/[pt]-[0-9a-f]{32}|(log|snap|restored)/[0-9]{16}|(page|meta|body|gc|ring)/[0-9a-f]{32}|quota/[lu]-[0-9]{16})$`)
+var objectNames = regexp.MustCompile(`^(key/[0-9]{4}|slot/[pt]-[0-9a-f]{32}|(log|snap|restored)/[0-9]{16}|(page|meta|body|gc)/[0-9a-f]{32}|ring/[0-9a-f]{32}(-[0-9]{16})?|quota/[lu]-[0-9]{16})$`)
 
 // Check looks at the whole store without any key: names, sizes, slots, published
 // keys, and the chain of every account's log. It goes on past what is wrong,

@@ -116,7 +116,8 @@ func (h *Account) Collect(ctx context.Context, o CollectOptions) (CollectReport,
 		return CollectReport{}, err
 	}
 	defer a.leave()
-	return a.collect(ctx, o)
+	rep, err := a.collect(ctx, o)
+	return rep, a.explain(ctx, err)
 }
 
 func (a *account) collect(ctx context.Context, o CollectOptions) (CollectReport, error) {

@@ -71,8 +71,8 @@ func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, n
 	return false, nil
 }
 
-// newestManifest opens the newest snapshot, and returns with it where all are; none
-// if there are none.
+// newestManifest opens the newest snapshot that counts, and returns with it where
+// those up to it are; none if there are none.
 func (a *account) newestManifest(ctx context.Context) (snaps []eventlog.Position, snap *eventlog.Snapshot, s *state, err error) {
 	for range adoptTries {
 		snaps, err = a.log.Snapshots(ctx)
@@ -80,6 +80,12 @@ func (a *account) newestManifest(ctx context.Context) (snaps []eventlog.Position
 			return nil, nil, nil, err
 		}
 		snap, s, err = a.readManifest(ctx, snaps[len(snaps)-1])
+		for errors.Is(err, eventlog.ErrRetired) {
+			if snaps = snaps[:len(snaps)-1]; len(snaps) == 0 {
+				return nil, nil, nil, nil
+			}
+			snap, s, err = a.readManifest(ctx, snaps[len(snaps)-1])
+		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}

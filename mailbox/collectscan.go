@@ -127,7 +127,8 @@ func eachPage(ctx context.Context, a *account, s *state, seen map[eventlog.Objec
 }
 
 // surveySnapshots adds to kept the pages and segments of all snapshots in the
-// store that live does not have. One that was trimmed meanwhile is not needed.
+// store that live does not have. One that was trimmed meanwhile is not needed, nor
+// one that came too late from a session of an identity before: nobody begins with it.
 func (a *account) surveySnapshots(ctx context.Context, live, kept *survey) error {
 	snaps, err := a.log.Snapshots(ctx)
 	if err != nil {
@@ -141,7 +142,7 @@ func (a *account) surveySnapshots(ctx context.Context, live, kept *survey) error
 		if err == nil {
 			err = kept.state(ctx, a, s)
 		}
-		if err == nil {
+		if err == nil || errors.Is(err, eventlog.ErrRetired) {
 			continue
 		}
 		if _, gone := a.store.blobs.Stat(ctx, snapshotName(a.prefix, pos)); errors.Is(gone, fs.ErrNotExist) {

@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -30,6 +31,12 @@ import (
 //
 //	ring/<first 16 bytes of SHA-256 of the follower's recipient, in hex>
 //	  version 1 | last position before the change (8) | AGE-SECRET-KEY-PQ-1...
+//
+// Where others went on under the identity before, because the change was interrupted,
+// who completes it first says up to where their snapshots count:
+//
+//	ring/<as above>-<position, 16 digits>
+//	  version 1 | position (8)
 const (
 	ringFolder  = "ring/"
 	ringVersion = 1
@@ -50,7 +57,22 @@ func keyObject(prefix string, number int) string { return fmt.Sprintf("%skey/%04
 
 // publication reads the recipient that counts. To parse it costs more than to read
 // it: one that it is likely to be spares that.
-func (s *Store) publication(ctx context.Context, prefix string, likely *crypto.Recipient) (*publication, error) {
+func (s *Store) publication(ctx context.Context, prefix string, likely *crypto.Recipient) (p *publication, err error) {
+	for range publicationTries {
+		p, err = s.findPublication(ctx, prefix, likely)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return p, err
+		}
+	}
+	return p, err
+}
+
+// publicationTries bounds how often a change of identity that overtook a reader
+// makes it look again: the recipient that was listed is gone, and the next was not
+// there yet when the listing passed.
+const publicationTries = 3
+
+func (s *Store) findPublication(ctx context.Context, prefix string, likely *crypto.Recipient) (*publication, error) {
 	p, err := s.readPublication(ctx, prefix, 1, likely)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return p, err
@@ -172,6 +194,43 @@ func (s *Store) before(ctx context.Context, prefix string, identity *crypto.Iden
 		return retired{}, fmt.Errorf("mailbox: %s: %w: %w", object, eventlog.ErrCorrupt, err)
 	}
 	return old, nil
+}
+
+func overdueObject(prefix string, of *crypto.Recipient, p eventlog.Position) string {
+	return fmt.Sprintf("%s-%016d", ringObject(prefix, of), uint64(p))
+}
+
+// noteOverdue says that snapshots of the identity before count up to a position.
+func (s *Store) noteOverdue(ctx context.Context, prefix string, identity *crypto.Identity, p eventlog.Position) error {
+	object := overdueObject(prefix, identity.Recipient(), p)
+	key := identity.Derive(labelRing)
+	defer key.Wipe()
+	b := binary.BigEndian.AppendUint64([]byte{ringVersion}, uint64(p))
+	err := s.blobs.Create(ctx, object, bytes.NewReader(key.Seal(nil, b, []byte(object))))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("mailbox: change identity: %w", err)
+	}
+	return nil
+}
+
+// overdue returns the last position that noteOverdue noted; 0 if there is none.
+func (s *Store) overdue(ctx context.Context, prefix string, identity *crypto.Identity) (last eventlog.Position, err error) {
+	key := identity.Derive(labelRing)
+	defer key.Wipe()
+	for info, err := range s.blobs.List(ctx, ringObject(prefix, identity.Recipient())+"-", "") {
+		var sealed []byte
+		if err == nil {
+			sealed, err = readAll(ctx, s.blobs, info.Name, 4096)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("mailbox: read retired identity: %w", err)
+		}
+		b, err := key.Open(nil, sealed, []byte(info.Name))
+		if err == nil && len(b) == 9 && b[0] == ringVersion {
+			last = max(last, eventlog.Position(binary.BigEndian.Uint64(b[1:])))
+		}
+	}
+	return last, nil
 }
 
 // chain reads all identities before one, newest first.

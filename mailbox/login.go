@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -228,6 +229,14 @@ func (s *Store) login(ctx context.Context, name string, secret []byte) (*Account
 		return nil, err
 	}
 	a, err := s.attach(ctx, who.id, who.identity, who.name)
+	if who.remembered != nil && (errors.Is(err, ErrRotated) || errors.Is(err, ErrSwappedKey)) {
+		// The password may be that of the next identity too.
+		s.verified.Forget(who.id, *who.remembered)
+		if who, err = s.identify(ctx, name, secret); err != nil {
+			return nil, err
+		}
+		a, err = s.attach(ctx, who.id, who.identity, who.name)
+	}
 	if err == nil {
 		a.byToken = who.byToken
 	}
@@ -243,6 +252,8 @@ type identified struct {
 	name     string
 	identity *crypto.Identity
 	byToken  bool
+
+	remembered *crypto.SlotID // that the password was known to open; nil if that was tried
 }
 
 // identify opens a slot of the account with a name.
@@ -268,7 +279,7 @@ func (s *Store) identify(ctx context.Context, name string, secret []byte) (who i
 	if who.byToken {
 		who.identity, err = s.openToken(ctx, who.id, token)
 	} else {
-		who.identity, err = s.openPassword(ctx, who.id, secret)
+		who.identity, who.remembered, err = s.openPassword(ctx, who.id, secret)
 	}
 	if errors.Is(err, crypto.ErrWrongSecret) {
 		err = ErrAuth
@@ -287,20 +298,30 @@ func (s *Store) openToken(ctx context.Context, id eventlog.ID, token crypto.Toke
 	return slot.OpenToken(id, token)
 }
 
-func (s *Store) openPassword(ctx context.Context, id eventlog.ID, password []byte) (*crypto.Identity, error) {
+// openPassword also returns the slot, if it remembered that the password opens it.
+func (s *Store) openPassword(ctx context.Context, id eventlog.ID, password []byte) (*crypto.Identity, *crypto.SlotID, error) {
 	prefix := accountPrefix(id) + passwordSlots
 	if slotID, key, ok := s.verified.Lookup(id, password); ok {
 		slot, err := s.slot(ctx, prefix+slotID.String())
 		if err == nil {
-			return slot.OpenWithKey(id, key)
+			identity, err := slot.OpenWithKey(id, key)
+			return identity, &slotID, err
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, nil, err
 		}
 		s.verified.Forget(id, slotID) // the password was changed
 	}
+	identity, err := s.findPassword(ctx, id, password)
+	if errors.Is(err, fs.ErrNotExist) { // a slot was deleted since they were listed: another has come
+		identity, err = s.findPassword(ctx, id, password)
+	}
+	return identity, nil, err
+}
+
+func (s *Store) findPassword(ctx context.Context, id eventlog.ID, password []byte) (*crypto.Identity, error) {
 	var names []string
-	for info, err := range s.blobs.List(ctx, prefix, "") {
+	for info, err := range s.blobs.List(ctx, accountPrefix(id)+passwordSlots, "") {
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: list slots: %w", err)
 		}
@@ -314,11 +335,18 @@ func (s *Store) openPassword(ctx context.Context, id eventlog.ID, password []byt
 	return s.tryPassword(ctx, id, names, password)
 }
 
-// tryPassword opens the slots that a password opens, and returns the identity that
-// is in effect if one has it: a change of identity that was interrupted leaves
-// two.
+// tryPassword opens the slots that a password opens. A change of identity that was
+// interrupted leaves several: if one has the identity that is to come it is
+// returned, for the login is to complete the change; else the one in effect.
 func (s *Store) tryPassword(ctx context.Context, id eventlog.ID, names []string, password []byte) (found *crypto.Identity, err error) {
 	failed := crypto.ErrWrongSecret
+	var wanted []*crypto.Recipient
+	if len(names) > 1 {
+		if wanted, err = s.wanted(ctx, accountPrefix(id)); err != nil {
+			return nil, err
+		}
+	}
+	best := 0 // place of found in wanted
 	for _, name := range names {
 		slot, err := s.slot(ctx, name)
 		if err != nil {
@@ -327,7 +355,10 @@ func (s *Store) tryPassword(ctx context.Context, id eventlog.ID, names []string,
 		}
 		key, err := slot.PasswordKey(ctx, password, s.opts.Pool)
 		if err != nil {
-			return found, err
+			if found != nil {
+				found.Wipe()
+			}
+			return nil, err
 		}
 		identity, err := slot.OpenWithKey(id, key)
 		if err != nil {
@@ -336,22 +367,45 @@ func (s *Store) tryPassword(ctx context.Context, id eventlog.ID, names []string,
 			}
 			continue
 		}
-		if len(names) > 1 && found == nil {
-			if r, err := s.published(ctx, accountPrefix(id)); err != nil || !r.Equal(identity.Recipient()) {
-				found = identity
-				continue
-			}
+		place := slices.IndexFunc(wanted, identity.Recipient().Equal)
+		if place < 0 {
+			place = len(wanted)
+		}
+		if found != nil && place >= best {
+			identity.Wipe()
+			continue
 		}
 		if found != nil {
 			found.Wipe()
 		}
-		s.verified.Remember(id, slot.ID, password, key)
-		return identity, nil
+		if found, best = identity, place; place < max(len(wanted), 1) {
+			s.verified.Remember(id, slot.ID, password, key)
+		}
+		if place == 0 {
+			break
+		}
 	}
-	if found != nil {
-		return found, nil
+	if found == nil {
+		return nil, failed
 	}
-	return nil, failed
+	return found, nil
+}
+
+// wanted returns the recipients of the identities that a login may open the account
+// with, the best first: one that is to come, and the one in effect.
+func (s *Store) wanted(ctx context.Context, prefix string) ([]*crypto.Recipient, error) {
+	p, err := s.publication(ctx, prefix, nil)
+	if err != nil {
+		return nil, err
+	}
+	next, err := s.readPublication(ctx, prefix, p.number+1, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return []*crypto.Recipient{p.recipient}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []*crypto.Recipient{next.recipient, p.recipient}, nil
 }
 
 func (s *Store) slot(ctx context.Context, object string) (*crypto.Slot, error) {

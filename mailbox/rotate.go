@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
@@ -55,6 +56,9 @@ func (a *account) rotate(ctx context.Context, password []byte) (*crypto.Identity
 	if err != nil {
 		return nil, err
 	}
+	if now.follows(a.identity) {
+		return nil, ErrRotated
+	}
 	if !now.recipient.Equal(a.recipient) {
 		return nil, s.swapped(now)
 	}
@@ -64,7 +68,7 @@ func (a *account) rotate(ctx context.Context, password []byte) (*crypto.Identity
 	}
 	old, err := s.slotNames(ctx, a.prefix)
 	if err == nil {
-		err = a.prepare(ctx, next, now, password)
+		err = a.prepare(ctx, next, now, password, old)
 	}
 	if err == nil {
 		// From here on mail is sealed to the new recipient.
@@ -85,7 +89,7 @@ func (a *account) rotate(ctx context.Context, password []byte) (*crypto.Identity
 
 // prepare writes all that the new identity needs, last its recipient: of several
 // changes at a time one can.
-func (a *account) prepare(ctx context.Context, next *crypto.Identity, now *publication, password []byte) error {
+func (a *account) prepare(ctx context.Context, next *crypto.Identity, now *publication, password []byte, slots []string) error {
 	s := a.store
 	_, head := a.committer.State()
 	slot, err := crypto.NewPasswordSlot(ctx, next, a.id, password, s.opts.Password, s.opts.Pool)
@@ -112,10 +116,21 @@ func (a *account) prepare(ctx context.Context, next *crypto.Identity, now *publi
 		late, err = a.publishedLate(ctx, now, &p, next)
 	}
 	if late && err == nil || errors.Is(err, fs.ErrExist) {
+		a.forgetPasswords(slots)
 		// It never was anybody's: nobody loses anything by it.
 		return errors.Join(ErrRotating, s.blobs.Delete(context.WithoutCancel(ctx), slotObject, ring))
 	}
 	return err
+}
+
+// forgetPasswords makes a login look at all slots: the password that is remembered
+// for one may be that of another change too, which is to be completed.
+func (a *account) forgetPasswords(slots []string) {
+	for _, name := range slots {
+		if id, err := crypto.ParseSlotID(strings.TrimPrefix(name, a.prefix+passwordSlots)); err == nil {
+			a.store.verified.Forget(a.id, id)
+		}
+	}
 }
 
 // publishedLate takes back a recipient that got a number which others had used and
@@ -165,10 +180,10 @@ func (s *Store) completeRotation(ctx context.Context, id eventlog.ID, identity *
 		return err
 	}
 	defer a.close()
-	if err := a.open(ctx); err != nil {
-		return err
+	if err = a.open(ctx); err == nil {
+		err = a.beginAnew(ctx)
 	}
-	return a.beginAnew(ctx)
+	return a.explain(ctx, err) // the identity may have been changed again
 }
 
 // settleRotation completes a change that was interrupted, when the account was
@@ -176,13 +191,20 @@ func (s *Store) completeRotation(ctx context.Context, id eventlog.ID, identity *
 func (a *account) settleRotation(ctx context.Context, st standingOf) error {
 	switch {
 	case st.pending != nil && a.log.Renewed():
+		now, err := a.store.publication(ctx, a.prefix, a.recipient)
+		if err != nil || now.recipient.Equal(a.recipient) {
+			return err // another completed it meanwhile
+		}
+		if now.follows(a.identity) {
+			return fmt.Errorf("mailbox: %s: %w", now.object, ErrRotated)
+		}
 		// The change had been completed: somebody put the old recipient back.
-		return a.store.swapped(st.inEffect)
+		return a.store.swapped(now)
 	case st.pending != nil:
 		if err := a.store.blobs.Delete(ctx, st.inEffect.object); err != nil {
 			return fmt.Errorf("mailbox: change identity: %w", err)
 		}
-	case len(a.before) == 0 || a.log.Renewed():
+	case len(a.before) == 0 || a.log.Renewed() && !a.overdue:
 		return nil
 	}
 	return a.beginAnew(ctx)
@@ -190,15 +212,24 @@ func (a *account) settleRotation(ctx context.Context, st standingOf) error {
 
 // openInterrupted opens an account that did not open because the change of its
 // identity was interrupted long ago, and who has the one before went on writing:
-// until the new one sealed something, their snapshots count however late they came.
+// until the new one sealed something, their snapshots count however late they came,
+// and then those of which it says so.
 func (a *account) openInterrupted(ctx context.Context, failed error) error {
 	if len(a.before) == 0 || !errors.Is(failed, eventlog.ErrCorrupt) {
 		return failed
 	}
-	if sealed, err := a.sealedAny(ctx); err != nil || sealed {
+	sealed, err := a.sealedAny(ctx)
+	until := eventlog.Position(math.MaxUint64)
+	if err == nil && sealed {
+		until, err = a.store.overdue(ctx, a.prefix, a.identity)
+	}
+	if err != nil {
+		return err // it may be no damage
+	}
+	if until <= a.before[0].until {
 		return failed
 	}
-	a.overdue, a.before[0].until = a.before[0].until, math.MaxUint64
+	a.overdue, a.before[0].until = true, until
 	a.avoid.Store(nil)
 	a.log.Wipe()
 	if err := a.useLog(); err != nil {
@@ -208,19 +239,16 @@ func (a *account) openInterrupted(ctx context.Context, failed error) error {
 }
 
 // beginAnew ends what the identity before may seal, by an entry, and begins the log
-// anew by a snapshot. Those that came too late are not taken by who opens the
-// account next, and go.
+// anew by a snapshot. Between the two, the snapshots that came late must go on to
+// count.
 func (a *account) beginAnew(ctx context.Context) error {
-	snaps, err := a.log.Snapshots(ctx)
-	if err != nil {
-		return err
+	if a.overdue {
+		_, head := a.committer.State()
+		if err := a.store.noteOverdue(ctx, a.prefix, a.identity, head.Pos); err != nil {
+			return err
+		}
 	}
-	if err := a.fencedSnapshot(ctx); err != nil || a.overdue == 0 {
-		return err
-	}
-	late := slices.DeleteFunc(snaps, func(p eventlog.Position) bool { return p <= a.overdue })
-	_, err = a.removeSnapshots(ctx, late)
-	return err
+	return a.fencedSnapshot(ctx)
 }
 
 // sealedAny reports whether an entry or a snapshot in the store was sealed under
@@ -247,20 +275,70 @@ func (a *account) sealedAny(ctx context.Context) (bool, error) {
 	return a.log.Renewed(), nil
 }
 
-// wasRotated reports whether another process gave the account another identity.
-func (a *account) wasRotated(ctx context.Context) bool {
+// inEffect returns nil if the account still has this identity, or is about to get
+// it; ErrRotated if another process gave it the next one; and ErrSwappedKey if mail
+// goes to a recipient that this identity knows nothing of.
+func (a *account) inEffect(ctx context.Context) error {
 	p, err := a.store.publication(ctx, a.prefix, a.recipient)
-	return err == nil && !p.recipient.Equal(a.recipient) && p.follows(a.identity)
+	switch {
+	case err != nil:
+		return err
+	case p.recipient.Equal(a.recipient):
+		return nil
+	case p.follows(a.identity):
+		return fmt.Errorf("mailbox: %s: %w", p.object, ErrRotated)
+	case slices.ContainsFunc(a.before, func(r retired) bool { return p.recipient.Equal(r.identity.Recipient()) }):
+		return nil
+	}
+	return a.store.swapped(p)
 }
 
-// explain turns an entry that does not open into ErrRotated if that is why, and
-// ends the account's sessions in this process.
-func (a *account) explain(ctx context.Context, err error) error {
-	if !errors.Is(err, eventlog.ErrCorrupt) || !a.wasRotated(ctx) {
+// keepsIdentity fails if the account has another identity, or is about to get one.
+func (a *account) keepsIdentity(ctx context.Context) error {
+	if err := a.inEffect(ctx); err != nil {
 		return err
 	}
-	a.store.inBackground(func() { a.store.expelThis(a) })
-	return fmt.Errorf("mailbox: %s: %w", a.prefix, ErrRotated)
+	p, err := a.store.publication(ctx, a.prefix, a.recipient)
+	if err != nil {
+		return err
+	}
+	next, err := a.store.readPublication(ctx, a.prefix, p.number+1, nil)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil && next.follows(a.identity):
+		return ErrRotating
+	}
+	return err
+}
+
+// passOver decides whether a delivery that does not open is nobody's noise. From
+// the moment at which the account has its next identity, mail is sealed to that: a
+// session of this one would not see the mail, and all that it wrote after it would be
+// of other messages than those who see it find.
+func (a *account) passOver(ctx context.Context, e eventlog.Entry) error {
+	if !errors.Is(e.Junk, crypto.ErrDecrypt) {
+		return nil
+	}
+	return a.inEffect(ctx)
+}
+
+// explain turns what does not open into ErrRotated if that is why, and ends the
+// account's sessions in this process. Where that cannot be found out now, it must
+// not look like damage.
+func (a *account) explain(ctx context.Context, err error) error {
+	why := err
+	if errors.Is(err, eventlog.ErrCorrupt) {
+		why = a.inEffect(ctx)
+	}
+	switch {
+	case errors.Is(why, ErrRotated):
+		a.store.inBackground(func() { a.store.expelThis(a) })
+		return fmt.Errorf("mailbox: %s: %w", a.prefix, ErrRotated)
+	case why == nil, errors.Is(why, eventlog.ErrCorrupt), errors.Is(why, ErrSwappedKey), errors.Is(why, fs.ErrNotExist):
+		return err
+	}
+	return why
 }
 
 // Retired returns the identities that the account had before, newest first: with

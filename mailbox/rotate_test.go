@@ -429,3 +429,188 @@ func writeFrozenRotated(t *testing.T) {
 	require.NoError(t, os.CopyFS(filepath.Join(frozenRotated, "objects"), os.DirFS(dir)))
 	require.NoError(t, os.WriteFile(filepath.Join(frozenRotated, "recovery.txt"), []byte(next+"\n"+old+"\n"), 0o644))
 }
+
+// interrupted changes the identity of an account, and is cut off after so many
+// writes and deletes.
+func interrupted(t *testing.T, blobs *memblob.Store, clock *handClock, recovery, password string, writes int) {
+	t.Helper()
+	ctx, end := context.WithCancel(t.Context())
+	cut := &cutting{Store: blobs, left: writes, end: end}
+	a, err := withIdentity(t, openAt(t, cut, clock), recovery)
+	require.NoError(t, err)
+	cut.armed = true
+	_, err = a.RotateIdentity(ctx, []byte(password))
+	require.Error(t, err)
+	cut.armed = false
+}
+
+// rotating is an account with one message whose change of identity was interrupted
+// after so many writes, and a session of the identity before.
+func rotating(t *testing.T, password string, writes int) (blobs *memblob.Store, clock *handClock, session *Account) {
+	t.Helper()
+	blobs, clock = memblob.New(), newClock()
+	session = newUser(t, openAt(t, blobs, clock), "ann")
+	add(t, session, 0)
+	recovery, err := session.Recovery()
+	require.NoError(t, err)
+	interrupted(t, blobs, clock, recovery, password, writes)
+	return blobs, clock, session
+}
+
+const (
+	untilPublished = 3 // ring, slot, next recipient
+	untilInEffect  = 4 // and the end of the old one
+	untilFenced    = 5 // and an entry under the new identity
+)
+
+// From the moment at which mail is sealed to the next identity, a session of the
+// one before goes no further: it would give UIDs that mail has which it cannot see.
+func TestRetiredSessionStopsAtUnreadableMail(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	blobs, clock, session := rotating(t, "new", untilInEffect)
+	add(t, session, 1) // nobody knows yet
+	post := openAt(t, blobs, clock)
+	require.NoError(t, post.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(2)))[0])
+	_, err := session.Append(ctx, Inbox, strings.NewReader(mail(9)), AppendOptions{})
+	require.ErrorIs(t, err, ErrRotated)
+	a, err := openAt(t, blobs, clock).Login(ctx, "ann", []byte("new"))
+	require.NoError(t, err)
+	defer a.Close()
+	require.Equal(t, []string{mail(0), mail(1), mail(2)}, texts(t, a))
+	sound(t, post, a)
+}
+
+// A snapshot of a session that went on under the identity before is passed over, and
+// keeps nobody from checking and collecting the account.
+func TestLateSnapshotIsPassedOver(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	blobs, clock := memblob.New(), newClock()
+	session := newUser(t, openAt(t, blobs, clock), "ann")
+	add(t, session, 0)
+	add(t, session, 1)
+	expunge(t, session, 2)
+	collect(t, session)
+	clock.advance(25 * time.Hour) // so that the next one deletes
+	recovery, err := session.Recovery()
+	require.NoError(t, err)
+	interrupted(t, blobs, clock, recovery, "new", untilInEffect)
+	add(t, session, 1)
+	require.NoError(t, session.account.writeSnapshot(ctx))
+	s := openAt(t, blobs, clock)
+	a, err := s.Login(ctx, "ann", []byte("new"))
+	require.NoError(t, err)
+	defer a.Close()
+	sound(t, s, a)
+	require.Positive(t, collect(t, a).Deleted)
+	require.Equal(t, []string{mail(0), mail(1)}, texts(t, a))
+	sound(t, s, a)
+}
+
+// A change to the password that the account has is completed by the next login, and
+// does not stand in the way of another.
+func TestInterruptedRotationToTheSamePassword(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for writes := untilPublished; writes <= untilFenced; writes++ {
+		blobs, clock, session := rotating(t, "secret of ann", writes)
+		old, err := session.Recovery()
+		require.NoError(t, err)
+		knows := openAt(t, blobs, clock)
+		if writes == untilPublished {
+			_, err := session.RotateIdentity(ctx, []byte("secret of ann"))
+			require.ErrorIs(t, err, ErrRotating)
+			knows = session.account.store // it remembers the password, but not for which slot
+		}
+		for range 2 { // the second time it remembers the password
+			a, err := knows.Login(ctx, "ann", []byte("secret of ann"))
+			require.NoError(t, err)
+			recovery, err := a.Recovery()
+			require.NoError(t, err)
+			require.False(t, old == recovery, "the login completed the change")
+			require.NoError(t, a.Close())
+		}
+		a, err := knows.Login(ctx, "ann", []byte("secret of ann"))
+		require.NoError(t, err)
+		_, err = a.RotateIdentity(ctx, []byte("secret of ann"))
+		require.NoError(t, err)
+		// Where the slot before was not deleted, it is not the one remembered.
+		a, err = knows.Login(ctx, "ann", []byte("secret of ann"))
+		require.NoError(t, err)
+		require.Equal(t, []string{mail(0)}, texts(t, a))
+		require.NoError(t, a.Close())
+	}
+}
+
+// Who remembers that the password opens the slot of the identity before finds the
+// one after it, which the same password opens.
+func TestRememberedPasswordOfTheIdentityBefore(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	blobs, clock := memblob.New(), newClock()
+	s := openAt(t, blobs, clock)
+	a := newUser(t, s, "ann") // logged in by the password
+	recovery, err := a.Recovery()
+	require.NoError(t, err)
+	require.NoError(t, a.Close())
+	interrupted(t, blobs, clock, recovery, "secret of ann", untilInEffect)
+	a, err = s.Login(ctx, "ann", []byte("secret of ann"))
+	require.NoError(t, err)
+	require.NoError(t, a.Close())
+}
+
+// A session of the identity before does not delete the slot of the next one.
+func TestRetiredSessionSetsNoPassword(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for writes, want := range map[int]error{untilPublished: ErrRotating, untilInEffect: ErrRotated, untilFenced: ErrRotated} {
+		blobs, clock, session := rotating(t, "new", writes)
+		before := names(t, blobs)
+		require.ErrorIs(t, session.SetPassword(ctx, []byte("other")), want)
+		require.Equal(t, before, names(t, blobs))
+		a, err := openAt(t, blobs, clock).Login(ctx, "ann", []byte("new"))
+		require.NoError(t, err)
+		require.NoError(t, a.SetPassword(ctx, []byte("other")))
+		require.NoError(t, a.Close())
+	}
+}
+
+// Who completes a change for which others went on for days is interrupted too,
+// before the snapshot under the new identity: the next login completes it.
+func TestCompletionIsInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	blobs, clock, session := rotating(t, "new", untilInEffect)
+	trimmed := 0
+	for i := range 4 {
+		add(t, session, 1+i)
+		trimmed += collect(t, session).Trimmed
+		clock.advance(25 * time.Hour)
+	}
+	require.Positive(t, trimmed)
+	base := blobs
+	for writes := range 20 {
+		blobs := base.Clone()
+		ending, end := context.WithCancel(ctx)
+		cut := &cutting{Store: blobs, left: writes, end: end, armed: true}
+		a, failed := openAt(t, cut, clock).Login(ending, "ann", []byte("new"))
+		if failed == nil {
+			require.NoError(t, a.Close())
+		}
+		cut.armed = false
+		s := openAt(t, blobs, clock)
+		for range 2 {
+			a, err := s.Login(ctx, "ann", []byte("new"))
+			require.NoError(t, err, "after %d writes", writes)
+			require.Len(t, texts(t, a), 5)
+			sound(t, s, a)
+			require.NoError(t, a.Close())
+		}
+		if failed == nil {
+			require.GreaterOrEqual(t, writes, 3, "a note, an entry, a snapshot")
+			return
+		}
+	}
+	require.Fail(t, "the login was always interrupted")
+}

@@ -23,7 +23,9 @@ func (h *Account) useSecrets() (*account, error) {
 }
 
 // SetPassword replaces the account's password. Nothing is re-encrypted: one slot
-// is added, then the others are deleted. Sessions and tokens go on. It fails with [ErrByToken].
+// is added, then the others are deleted. Sessions and tokens go on. It fails with
+// [ErrByToken]; with [ErrRotated] if the account has another identity now; and with
+// [ErrRotating] while a change of it is not completed, whose slot must not be deleted.
 func (h *Account) SetPassword(ctx context.Context, password []byte) error {
 	a, err := h.useSecrets()
 	if err != nil {
@@ -42,7 +44,11 @@ func (h *Account) SetPassword(ctx context.Context, password []byte) error {
 		}
 		old = append(old, info.Name)
 	}
-	if err := s.blobs.Create(ctx, slotName(a.prefix, slot), bytes.NewReader(slot.Marshal())); err != nil {
+	err = s.blobs.Create(ctx, slotName(a.prefix, slot), bytes.NewReader(slot.Marshal()))
+	if err == nil {
+		err = a.keepsIdentity(ctx)
+	}
+	if err != nil {
 		// It may be there all the same; a login looks at few slots only.
 		if err := s.blobs.Delete(context.WithoutCancel(ctx), slotName(a.prefix, slot)); err != nil {
 			s.logger.Warn("slot of a password that was not set stays behind", "object", slotName(a.prefix, slot), "error", err)

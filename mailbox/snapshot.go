@@ -216,6 +216,9 @@ func (a *account) adopt(ctx context.Context) error {
 	}
 	for try := 1; ; try++ {
 		s, head, err := a.newestSnapshot(ctx)
+		if errors.Is(err, errNoSnapshot) {
+			return nil // those there are came too late, from sessions of an identity before
+		}
 		if err != nil || head.Pos <= known.Pos {
 			return err
 		}
@@ -230,6 +233,8 @@ func (a *account) adopt(ctx context.Context) error {
 // adoptTries bounds how often one call of adopt takes the newest snapshot.
 const adoptTries = 3
 
+var errNoSnapshot = errors.New("no snapshot that counts")
+
 func (a *account) newestSnapshot(ctx context.Context) (*state, eventlog.Head, error) {
 	snap, err := a.log.LatestSnapshot(ctx)
 	if err != nil {
@@ -240,7 +245,7 @@ func (a *account) newestSnapshot(ctx context.Context) (*state, eventlog.Head, er
 		return nil, eventlog.Head{}, err
 	}
 	if snap == nil {
-		return nil, eventlog.Head{}, fmt.Errorf("mailbox: %ssnap: %w", a.prefix, fs.ErrNotExist)
+		return nil, eventlog.Head{}, fmt.Errorf("mailbox: %ssnap: %w", a.prefix, errNoSnapshot)
 	}
 	s, err := decodeManifest(snap.Payload)
 	if err != nil {

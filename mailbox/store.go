@@ -343,7 +343,13 @@ func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 			continue
 		}
 		if err == nil {
-			err = fmt.Errorf("mailbox: open account %v: %w", id, ErrSwappedKey)
+			// It was opened with an identity after this one, or with a thief's.
+			var again standingOf
+			again, err = s.standing(ctx, accountPrefix(id), identity)
+			wipeAll(again.before)
+			if err == nil {
+				err = fmt.Errorf("mailbox: open account %v: %w", id, ErrSwappedKey)
+			}
 		}
 		s.release(id, l)
 		// That another caller gave up is no reason to fail this one.
@@ -401,6 +407,9 @@ func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Ident
 	ctx, end := s.opts.Observe.Start(ctx, observe.SpanLoad)
 	if err = a.open(ctx); err == nil {
 		err = a.settleRotation(ctx, st)
+	}
+	if err != nil {
+		err = a.explain(ctx, err) // the identity may have been changed meanwhile
 	}
 	end(err != nil)
 	if err != nil {
