@@ -36,7 +36,10 @@ type actor struct {
 
 	inst *instance
 	acct *mailbox.Account
-	view *session
+	// secret is what acct was opened with; stale is set when it must be opened anew.
+	secret *secret
+	stale  bool
+	view   *session
 }
 
 func newActor(w *world, name string, p *process, seed uint64) *actor {
@@ -80,15 +83,15 @@ func (a *actor) ready() bool {
 			}
 			a.inst = i
 		}
-		if a.acct != nil || a.proc.identity == nil {
+		if a.stale && a.acct != nil {
+			a.logout()
+		}
+		if a.stale = false; a.acct != nil || a.proc.keyless {
 			return true
 		}
-		acct, err := a.inst.store.OpenAccount(a.ctx, user, a.proc.identity)
-		if err == nil {
-			a.acct = acct
+		if a.openAccount() == nil {
 			return true
 		}
-		a.fine(err)
 		a.rest()
 	}
 	return false
@@ -97,7 +100,9 @@ func (a *actor) ready() bool {
 func (a *actor) rest() { time.Sleep(time.Duration(1+a.rnd.IntN(500)) * time.Millisecond) }
 
 // fine asserts that an error does not speak of damage: there is none.
-func (a *actor) fine(err error) {
+func (a *actor) fine(err error) { a.fineSecret(a.secret, err) }
+
+func (a *actor) undamaged(err error) {
 	dead := a.inst != nil && a.w.isDead(a.inst)
 	for _, bad := range []error{eventlog.ErrCorrupt, eventlog.ErrRolledBack, eventlog.ErrNewerVersion, mailbox.ErrSwappedKey, fs.ErrNotExist, mailbox.ErrNoAccount} {
 		if errors.Is(err, bad) && !dead {
@@ -114,7 +119,9 @@ func (a *actor) fineView(err error) {
 		a.view = nil // the client selects anew
 		return
 	}
-	a.fine(err)
+	if a.fine(err); a.stale {
+		a.view = nil // it logs in anew
+	}
 }
 
 // outcome of a write.
@@ -221,6 +228,16 @@ func (a *actor) step() {
 	if a.rnd.IntN(100) < a.w.profile.eras {
 		a.era()
 		return
+	}
+	if r := a.w.profile.rotate; r > 0 {
+		switch k := a.rnd.IntN(100); {
+		case k < r:
+			a.rotate()
+			return
+		case k < 2*r:
+			a.token()
+			return
+		}
 	}
 	switch k := a.rnd.IntN(100); {
 	case k < 22:

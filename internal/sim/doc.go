@@ -22,6 +22,10 @@
 // others go on; a listing shows or leaves out what changed meanwhile; a reader
 // breaks in the middle.
 //
+// In some runs the account's identity is changed meanwhile. What its owner knows of
+// that, and so what must open the account and what must not, is in a notebook that
+// all clients share.
+//
 // # How far a run can be repeated
 //
 // The order of all turns, faults and disasters follows from the seed, as long as

@@ -65,7 +65,7 @@ var mutants = []struct {
 	},
 	{
 		"the body of a message is removed when the outcome is not known", "mailbox/appender.go",
-		"if refused || notCommitted(err) {", "if refused || err != nil {",
+		"if (refused || notCommitted(err)) && !p.shared {", "if (refused || err != nil) && !p.shared {",
 	},
 	{
 		"UNCHANGEDSINCE is not looked at", "mailbox/change.go",
@@ -78,6 +78,36 @@ var mutants = []struct {
 	{
 		"a snapshot loses the metadata of copies", "mailbox/snapshot.go",
 		"row.meta, row.slot = to.src, to.slot", "row.meta = to.src",
+	},
+	{
+		"a recipient is deleted before the next one is there", "mailbox/rotate.go",
+		"err = s.blobs.Create(ctx, p.object, bytes.NewReader(p.encode(a.identity)))",
+		"if err = s.blobs.Delete(ctx, now.object); err == nil {\n\t\terr = s.blobs.Create(ctx, p.object, bytes.NewReader(p.encode(a.identity)))\n\t}",
+	},
+	{
+		"a change of identity deletes its own slot with the older ones", "mailbox/rotate.go",
+		"err = s.completeRotation(ctx, a.id, next)\n\t}\n",
+		"err = s.completeRotation(ctx, a.id, next)\n\t\told, _ = s.slotNames(ctx, a.prefix)\n\t}\n",
+	},
+	{
+		"the recipient of another's change is taken for the own one", "mailbox/rotate.go",
+		"behind == nil && there.recipient.Equal(p.recipient)", "behind == nil && there != nil",
+	},
+	{
+		"the log goes on under the next identity without an entry that ends the one before", "mailbox/rotate.go",
+		"return a.fencedSnapshot(ctx)", "return a.snapshotSince(ctx, a.store.opts.Now(), rewrite{})",
+	},
+	{
+		"a session passes over mail that is sealed to the next identity", "mailbox/rotate.go",
+		"if !errors.Is(e.Junk, crypto.ErrDecrypt) {", "if e.Junk != nil {",
+	},
+	{
+		"that it cannot be found out whether the identity was changed is taken for damage", "mailbox/rotate.go",
+		"\t}\n\treturn why\n", "\t}\n\treturn err\n",
+	},
+	{
+		"of the identities of before only the last is kept", "mailbox/identityring.go",
+		"all = append(all, old)\n\t\tat = old.identity", "return append(all, old), nil",
 	},
 }
 

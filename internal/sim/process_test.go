@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
@@ -14,10 +13,10 @@ import (
 type process struct {
 	w        *world
 	name     string
-	identity *crypto.Identity // of the account; nil in a process that only takes mail in
-	starting chan struct{}    // holds a value while it is being started
-	starts   int              // protected by starting
-	inst     *instance        // the living one; protected by world.mu
+	keyless  bool          // only takes mail in
+	starting chan struct{} // holds a value while it is being started
+	starts   int           // protected by starting
+	inst     *instance     // the living one; protected by world.mu
 }
 
 // instance is one life of a process.
@@ -59,7 +58,9 @@ func (p *process) living(ctx context.Context) (*instance, error) {
 	p.w.mu.Lock()
 	p.inst = i // it may die while it starts
 	p.w.mu.Unlock()
-	s, err := mailbox.Open(ctx, &store{p.w, i}, mailbox.Options{Now: p.w.now, PollInterval: pollInterval})
+	s, err := mailbox.Open(ctx, &store{p.w, i}, mailbox.Options{
+		Now: p.w.now, PollInterval: pollInterval, Password: passwordParams, Pool: p.w.pool,
+	})
 	if err != nil {
 		p.w.mu.Lock()
 		if p.inst == i {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/crypto"
 )
 
 // world is one run: the store, the processes, and the scheduler, who is the only
@@ -28,23 +29,26 @@ type world struct {
 	archive *archive
 	ledger  *ledger
 
-	first   *start
-	procs   []*process
-	clients sync.WaitGroup
-	closers sync.WaitGroup // what closes the processes that died
-	arrive  chan struct{}  // something may have changed while the scheduler waits
+	notebook *notebook
+	pool     *crypto.Pool
+	first    *start
+	procs    []*process
+	clients  sync.WaitGroup
+	closers  sync.WaitGroup // what closes the processes that died
+	arrive   chan struct{}  // something may have changed while the scheduler waits
 
-	mu      sync.Mutex // protects what follows; nobody waits while it is held
-	waiting []*turn
-	late    []*turn // effects of calls that were answered with an error
-	jump    time.Duration
-	era     *process // whose client lets a day go by; the others fall into a trap
-	calm    bool     // no more faults and disasters
-	done    bool
-	story   []string
-	hash    uint64
-	turns   int
-	count   map[string]int
+	mu       sync.Mutex // protects what follows; nobody waits while it is held
+	waiting  []*turn
+	late     []*turn // effects of calls that were answered with an error
+	jump     time.Duration
+	era      *process // whose client lets a day go by; the others fall into a trap
+	rotating *process // changes the identity; nil if none does
+	calm     bool     // no more faults and disasters
+	done     bool
+	story    []string
+	hash     uint64
+	turns    int
+	count    map[string]int
 }
 
 // turn is something that waits for its turn.
@@ -190,6 +194,9 @@ func (w *world) disaster() {
 	if w.era != nil {
 		w.trap()
 	}
+	if w.rotating != nil {
+		w.interrupt()
+	}
 	for _, p := range w.procs {
 		if i := p.inst; i != nil && i.frozenFor > 0 {
 			if i.frozenFor--; i.frozenFor == i.jumpAt && i.jumpAt > 0 {
@@ -252,6 +259,19 @@ func (w *world) freeze(p *process) {
 	}
 	w.tell("%s stands still", i.name)
 	w.count["freezes"]++
+}
+
+// interrupt lets a process die or stand still in the middle of a change of
+// identity, some times.
+func (w *world) interrupt() {
+	p := w.rotating
+	if w.dice(4) {
+		if w.rnd.IntN(2) == 0 {
+			w.crash(p)
+		} else {
+			w.freeze(p)
+		}
+	}
 }
 
 // trap lets each process but one stand still at the moment when it creates an
@@ -334,6 +354,7 @@ func (w *world) sum(to map[string]int) {
 		to[what] += n
 	}
 	to["turns"] += w.turns
+	to["password derivations"] += int(w.pool.Stats().Started)
 }
 
 // table prints counts.
@@ -355,7 +376,7 @@ func (w *world) now() time.Time {
 // profile is how bad the times are in one run.
 type profile struct {
 	fault, late, lost, slow, crash, freeze int // in a thousand
-	eras                                   int // in a hundred steps of a client
+	eras, rotate                           int // in a hundred steps of a client
 }
 
 func newProfile(rnd *rand.Rand) profile {

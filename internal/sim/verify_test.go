@@ -9,25 +9,23 @@ import (
 	"strings"
 
 	"github.com/letterlock/letterlock/blob"
-	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
 // verifier runs the clients, and then looks whether every promise was kept.
 type verifier struct {
-	w        *world
-	identity *crypto.Identity
-	start    *start
-	readers  []*actor
+	w       *world
+	start   *start
+	readers []*actor
 }
 
 func (v *verifier) run() {
 	w := v.w
 	w.first = v.start
 	for i := range 2 + w.rnd.IntN(2) {
-		w.procs = append(w.procs, &process{w: w, name: fmt.Sprintf("p%d", i+1), identity: v.identity, starting: make(chan struct{}, 1)})
+		w.procs = append(w.procs, &process{w: w, name: fmt.Sprintf("p%d", i+1), starting: make(chan struct{}, 1)})
 	}
-	mta := &process{w: w, name: "mta", starting: make(chan struct{}, 1)}
+	mta := &process{w: w, name: "mta", keyless: true, starting: make(chan struct{}, 1)}
 	steps := 8 + w.rnd.IntN(16)
 	for i, p := range w.procs {
 		for j := range 1 + w.rnd.IntN(2) {
@@ -82,7 +80,8 @@ func (v *verifier) end() {
 func (v *verifier) verify() {
 	w := v.w
 	ctx := context.Background()
-	s, acct := v.open(w.mem)
+	have := v.settle()
+	s, acct := v.open(w.mem, have)
 	defer s.Close()
 	defer acct.Close()
 	found := map[string][]standing{}
@@ -103,8 +102,10 @@ func (v *verifier) verify() {
 	v.must(err)
 	_, err = acct.Check(ctx, problem)
 	v.must(err)
-	v.replay(now)
+	v.secrets(s, acct, have)
+	v.replay(now, have)
 	v.erase(acct, now)
+	v.rotateAgain(acct, have, now)
 }
 
 // erase asserts that collections a grace time apart erase all that no mailbox has,
@@ -134,13 +135,18 @@ func (v *verifier) must(err error) {
 	}
 }
 
+// options are those of a process on its own.
+func (v *verifier) options() mailbox.Options {
+	return mailbox.Options{Now: v.w.now, PollInterval: -1, Password: passwordParams, Pool: v.w.pool}
+}
+
 // open opens the account of a storage on which nothing goes wrong.
-func (v *verifier) open(blobs blob.Store) (*mailbox.Store, *mailbox.Account) {
+func (v *verifier) open(blobs blob.Store, have *secret) (*mailbox.Store, *mailbox.Account) {
 	ctx := context.Background()
-	s, err := mailbox.Open(ctx, blobs, mailbox.Options{Now: v.w.now, PollInterval: -1})
+	s, err := mailbox.Open(ctx, blobs, v.options())
 	if err == nil {
 		var a *mailbox.Account
-		if a, err = s.OpenAccount(ctx, user, v.identity); err == nil {
+		if a, err = s.OpenAccount(ctx, user, have.identity); err == nil {
 			return s, a
 		}
 	}
@@ -223,8 +229,9 @@ func (v *verifier) comparePicture(a *actor, have []pictured) {
 
 // replay asserts that the log from its beginning, and each snapshot that there
 // ever was with the entries after it, add up to the same.
-func (v *verifier) replay(want string) {
+func (v *verifier) replay(want string, have *secret) {
 	ctx := context.Background()
+	v.must(v.lastKeys())
 	all := v.w.archive.objects
 	snaps := map[string]bool{"": true} // "" is none: from the beginning
 	for info := range all.List(ctx, "acct/", "") {
@@ -240,7 +247,7 @@ func (v *verifier) replay(want string) {
 				v.must(blobs.Delete(ctx, name))
 			}
 		}
-		s, acct := v.open(blobs)
+		s, acct := v.open(blobs, have)
 		if got, _ := v.dump(acct, nil); got != want {
 			v.w.t.Errorf("seed %d: from %q the log adds up to\n%s, not to\n%s", v.w.seed, keep, got, want)
 		}
