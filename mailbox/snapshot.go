@@ -22,7 +22,7 @@ const (
 	entryWeight     = 1 << 10 // bytes, for comparing entries with a manifest
 	// closingEntries is the tail that is worth a snapshot when the account is
 	// closed: the next login opens it.
-	closingEntries = 32
+	closingEntries = 16
 
 	snapshotTimeout = 10 * time.Minute
 	closingTime     = 10 * time.Second // for the snapshots of a store that is closed
