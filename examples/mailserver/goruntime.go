@@ -10,7 +10,7 @@ import (
 // what is in use. Go's default of 100 leaves as much memory unused as a server of
 // idle sessions uses. Most of what this program does is waiting, reading and
 // decrypting, so that collecting more often costs it little.
-const garbagePercent = 40
+const garbagePercent = 35
 
 // moreProcessors is how many threads more than there are CPUs may run Go code, at
 // most. A thread that waits for the disk in a system call keeps its place until the
