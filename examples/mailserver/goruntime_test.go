@@ -1,32 +1,68 @@
 package main
 
 import (
+	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
+func TestGarbagePercent(t *testing.T) {
+	for live, want := range map[uint64]int{
+		0: 60, 1 << 20: 60, 5 << 20: 60, 6 << 20: 50, 8 << 20: 37, 9 << 20: 35, 1 << 40: 35,
+	} {
+		require.Equal(t, want, garbagePercent(live), "%d bytes in use", live)
+	}
+}
+
+// TestTuneRuntime runs tuneRuntime in a process of its own: it is for ever.
 func TestTuneRuntime(t *testing.T) {
-	was, procs := debug.SetGCPercent(90), runtime.GOMAXPROCS(3)
-	t.Cleanup(func() {
-		debug.SetGCPercent(was)
-		runtime.GOMAXPROCS(procs)
-	})
-	t.Setenv("GOGC", "90")
-	t.Setenv("GOMAXPROCS", "3")
-	tuneRuntime()
-	require.Equal(t, 90, debug.SetGCPercent(90), "the environment decides")
-	require.Equal(t, 3, runtime.GOMAXPROCS(0), "the environment decides")
-	t.Setenv("GOGC", "")
-	t.Setenv("GOMAXPROCS", "")
-	tuneRuntime()
-	require.Equal(t, garbagePercent, debug.SetGCPercent(90))
-	n := runtime.GOMAXPROCS(0)
-	tuneRuntime()
-	require.Equal(t, n, runtime.GOMAXPROCS(0), "once is enough")
-	runtime.SetDefaultGOMAXPROCS()
+	if os.Getenv("TUNE_RUNTIME") != "" {
+		tuneRuntimeHere(t)
+		return
+	}
+	for _, env := range []string{"GOGC=", "GOGC=90"} {
+		c := exec.Command(os.Args[0], "-test.run=^TestTuneRuntime$")
+		c.Env = append(os.Environ(), "TUNE_RUNTIME=1", env, "GOMAXPROCS=")
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, "%s: %s", env, out)
+	}
+}
+
+func tuneRuntimeHere(t *testing.T) {
 	usual := runtime.GOMAXPROCS(0)
-	require.Equal(t, usual+min(usual, moreProcessors), n)
+	tuneRuntime()
+	want := usual + min(usual, moreProcessors)
+	require.Equal(t, want, runtime.GOMAXPROCS(0))
+	tuneRuntime()
+	require.Equal(t, want, runtime.GOMAXPROCS(0), "once is enough")
+	percent := func() int {
+		p := debug.SetGCPercent(50)
+		debug.SetGCPercent(p)
+		return p
+	}
+	if env := os.Getenv("GOGC"); env != "" {
+		require.Equal(t, env, "90")
+		require.Equal(t, 90, percent(), "the environment decides")
+		return
+	}
+	require.Equal(t, mostGarbage, percent(), "of a small heap")
+	held := make([][]byte, 40)
+	for i := range held {
+		held[i] = make([]byte, 1<<20)
+	}
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return percent() == leastGarbage
+	}, 10*time.Second, 10*time.Millisecond, "of a large one")
+	runtime.KeepAlive(held)
+	held = nil
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return percent() == mostGarbage
+	}, 10*time.Second, 10*time.Millisecond, "of a small one again")
 }
