@@ -226,10 +226,26 @@ func (a *account) openInterrupted(ctx context.Context, failed error) error {
 	if err != nil {
 		return err // it may be no damage
 	}
-	if until <= a.before[0].until {
+	extended := false
+	extend := func(r *retired, until eventlog.Position) {
+		if until > r.until {
+			r.until, extended = until, true
+		}
+	}
+	extend(&a.before[0], until)
+	for i := range a.before[1:] {
+		// The identity may have been changed again before there was a snapshot under
+		// the one that completed a change.
+		until, err := a.store.overdue(ctx, a.prefix, a.before[i].identity)
+		if err != nil {
+			return err
+		}
+		extend(&a.before[i+1], until)
+	}
+	if !extended {
 		return failed
 	}
-	a.overdue, a.before[0].until = true, until
+	a.overdue = true
 	a.avoid.Store(nil)
 	a.log.Wipe()
 	if err := a.useLog(); err != nil {
@@ -239,17 +255,32 @@ func (a *account) openInterrupted(ctx context.Context, failed error) error {
 }
 
 // beginAnew ends what the identity before may seal, by an entry, and begins the log
-// anew by a snapshot. Between the two, the snapshots that came late must go on to
-// count.
+// anew by a snapshot. Between the two, snapshots up to the entry must go on to count:
+// sessions that do not know of the change may have written late ones, and trimmed the
+// log by them.
 func (a *account) beginAnew(ctx context.Context) error {
-	if a.overdue {
+	began := a.store.opts.Now()
+	for {
 		_, head := a.committer.State()
 		if err := a.store.noteOverdue(ctx, a.prefix, a.identity, head.Pos); err != nil {
 			return err
 		}
+		err := a.commit(ctx, func(_ context.Context, _ *state, at ModSeq) (event, error) {
+			if at > ModSeq(head.Pos)+1 {
+				return nil, errOvertaken
+			}
+			return &seenRecent{Mailbox: 1, UID: 1}, nil // it changes nothing
+		})
+		if err == nil {
+			return a.snapshotSince(ctx, began, rewrite{})
+		}
+		if !errors.Is(err, errOvertaken) {
+			return err
+		}
 	}
-	return a.fencedSnapshot(ctx)
 }
+
+var errOvertaken = errors.New("others wrote meanwhile")
 
 // sealedAny reports whether an entry or a snapshot in the store was sealed under
 // the account's newest identity.
