@@ -36,6 +36,7 @@ var found = []struct {
 	{1, "a process that stood still fails for ever: pages that its state stands on were collected"},
 	{60592, "a process that is moved onto a snapshot fails: it stood still, and that was collected too"},
 	{70091, "a collection that stood still says that a snapshot is damaged, which was superseded"},
+	{738, "an account does not open: its identity was changed twice while sessions of the first went on"},
 }
 
 // TestSeed runs one seed again.
