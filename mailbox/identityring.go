@@ -32,8 +32,9 @@ import (
 //	ring/<first 16 bytes of SHA-256 of the follower's recipient, in hex>
 //	  version 1 | last position before the change (8) | AGE-SECRET-KEY-PQ-1...
 //
-// Where others went on under the identity before, because the change was interrupted,
-// who completes it first says up to where their snapshots count:
+// Others may go on under the identity before, for days if the change is interrupted.
+// Who completes it says first up to where their snapshots count until there is one
+// under the new identity:
 //
 //	ring/<as above>-<position, 16 digits>
 //	  version 1 | position (8)

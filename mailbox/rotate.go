@@ -235,12 +235,13 @@ func (a *account) openInterrupted(ctx context.Context, failed error) error {
 	extend(&a.before[0], until)
 	for i := range a.before[1:] {
 		// The identity may have been changed again before there was a snapshot under
-		// the one that completed a change.
+		// the one that completed a change. What that one says counts as far as its own
+		// snapshots: who stole it must not reach further by the one before.
 		until, err := a.store.overdue(ctx, a.prefix, a.before[i].identity)
 		if err != nil {
 			return err
 		}
-		extend(&a.before[i+1], until)
+		extend(&a.before[i+1], min(until, a.before[i].until))
 	}
 	if !extended {
 		return failed

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -374,6 +375,47 @@ func TestRetiredIdentityForgesNothing(t *testing.T) {
 
 }
 
+// Who has an identity before, and so all before it, cannot let a snapshot of these
+// count at a position after the change, by a note that it may not make.
+func TestStolenIdentityReachesNoFurther(t *testing.T) {
+	ctx := t.Context()
+	damages(t)
+	blobs, clock := memblob.New(), newClock()
+	a := newUser(t, openAt(t, blobs, clock), "ann")
+	first, err := a.Recovery()
+	require.NoError(t, err)
+	add(t, a, 0)
+	stolen, err := a.RotateIdentity(ctx, []byte("second"))
+	require.NoError(t, err)
+	b, err := withIdentity(t, openAt(t, blobs, clock), stolen)
+	require.NoError(t, err)
+	next, err := b.RotateIdentity(ctx, []byte("third"))
+	require.NoError(t, err)
+	s := openAt(t, blobs, clock)
+	c, err := withIdentity(t, s, next)
+	require.NoError(t, err)
+	add(t, c, 1)
+	_, head := c.account.committer.State()
+	prefix, id := c.account.prefix, c.account.id
+
+	thief, err := crypto.ParseIdentity(stolen)
+	require.NoError(t, err)
+	require.NoError(t, s.noteOverdue(ctx, prefix, thief, head.Pos))
+	for _, name := range names(t, blobs) {
+		if strings.Contains(name, "/snap/") || strings.Contains(name, "/log/") && !strings.HasSuffix(name, fmt.Sprintf("%016d", head.Pos)) {
+			require.NoError(t, blobs.Delete(ctx, name))
+		}
+	}
+	firstID, err := crypto.ParseIdentity(first)
+	require.NoError(t, err)
+	forged, err := eventlog.New(eventlog.Config{Store: blobs, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: firstID}})
+	require.NoError(t, err)
+	empty := applyGenesis(1, &genesis{UIDValidity: 1})
+	require.NoError(t, forged.WriteSnapshot(ctx, head, encodeManifest(empty)))
+	_, err = withIdentity(t, openAt(t, blobs, clock), next)
+	require.ErrorIs(t, err, eventlog.ErrCorrupt)
+}
+
 const frozenRotated = "testdata/store-rotated"
 
 // A store whose account had two identities, and a collection, must open for ever.
@@ -460,7 +502,7 @@ func rotating(t *testing.T, password string, writes int) (blobs *memblob.Store, 
 const (
 	untilPublished = 3 // ring, slot, next recipient
 	untilInEffect  = 4 // and the end of the old one
-	untilFenced    = 5 // and an entry under the new identity
+	untilFenced    = 6 // a note, and an entry under the new identity
 )
 
 // From the moment at which mail is sealed to the next identity, a session of the
