@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/archive"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/mailbox/archive"
 )
 
 func exportCommand() command {

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/archive"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/mailbox/archive"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/letterlock/letterlock/examples/mailserver/internal/archive"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/mailbox/archive"
 )
 
 func importCommand() command {

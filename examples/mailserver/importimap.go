@@ -18,7 +18,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 
-	"github.com/letterlock/letterlock/mailbox/archive"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/archive"
 )
 
 // errLost is a connection that ended in the middle.

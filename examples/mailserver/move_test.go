@@ -18,9 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob/diskblob"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/archive"
 	"github.com/letterlock/letterlock/imapadapter"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/mailbox/archive"
 )
 
 // newAccount makes a store with the account ann.

@@ -1,5 +1,5 @@
 // Package api keeps the record of what the module exports. It has no code: its test
-// compares the sources with api/api.txt.
+// compares the sources with testdata/api.txt.
 package api
 
 import (
@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "record what is exported now")
 
-var record = filepath.Join("..", "..", "api", "api.txt")
+var record = filepath.Join("testdata", "api.txt")
 
 // What is recorded is there, as it was. What was added is compatible, and is
 // recorded by -update.

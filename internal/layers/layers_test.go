@@ -38,12 +38,11 @@ var allowed = map[string][]string{
 	"eventlog":                  {"blob", "crypto", "observe", "internal/chance"},
 	"internal/chance":           {},
 	"mailbox/message":           {},
-	"mailbox/archive":           {},
 	"mailbox":                   {"blob", "crypto", "eventlog", "mailbox/message", "observe"},
 	"imapadapter":               {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire"},
 	"imapadapter/internal/wire": {"mailbox/message"},
 	"lmtpadapter":               {"crypto", "eventlog", "mailbox", "observe"},
-	"examples":                  {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "mailbox/archive", "imapadapter", "lmtpadapter"},
+	"examples":                  {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "lmtpadapter"},
 	"internal":                  {},
 	"mailbox/mailboxtest":       {"blob", "mailbox"},
 }
