@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/blob"
-	"github.com/letterlock/letterlock/internal/chance"
+	"github.com/letterlock/letterlock/internal/jitter"
 )
 
 // How a create whose answer is not known is tried again: about five seconds in
@@ -117,7 +117,7 @@ func pause(ctx context.Context, attempt int, first, most time.Duration) error {
 	if attempt < 30 {
 		limit = min(most, first<<attempt)
 	}
-	timer := time.NewTimer(limit/2 + chance.Duration(ctx, limit/2+1))
+	timer := time.NewTimer(limit/2 + jitter.Duration(ctx, limit/2+1))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -167,33 +167,39 @@ func (c *counter) cold(ctx context.Context) (err error) {
 		return err
 	}
 	defer v.Close()
-	if err := c.of(fmt.Sprintf("FETCH FULL of %d, cold", v.Len()), 1, func(int) error {
-		for m, err := range v.Messages(ctx, mailbox.All()) {
-			if err != nil {
-				return err
-			}
-			if _, err := m.Meta(ctx); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
+	if err := c.of(fmt.Sprintf("FETCH FULL of %d, cold", v.Len()), 1, func(int) error { return readMeta(ctx, v) }); err != nil {
 		return err
 	}
-	return c.of("FETCH BODY.PEEK[] of one mail", 1, func(int) error {
-		for m, err := range v.Messages(ctx, mailbox.UIDs(1)) {
-			if err != nil {
-				return err
-			}
-			r, err := m.Open(ctx, 0, -1)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(io.Discard, r)
-			if err := errors.Join(err, r.Close()); err != nil {
-				return err
-			}
+	return c.of("FETCH BODY.PEEK[] of one mail", 1, func(int) error { return readBodies(ctx, v, mailbox.UIDs(1)) })
+}
+
+// readMeta reads what FETCH FULL needs of every message.
+func readMeta(ctx context.Context, v *mailbox.View) error {
+	for m, err := range v.Messages(ctx, mailbox.All()) {
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		if _, err := m.Meta(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readBodies reads messages from their first byte to the last.
+func readBodies(ctx context.Context, v *mailbox.View, set mailbox.Set) error {
+	for m, err := range v.Messages(ctx, set) {
+		if err != nil {
+			return err
+		}
+		r, err := m.Open(ctx, 0, -1)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, r)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/internal/chance"
+	"github.com/letterlock/letterlock/internal/jitter"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
@@ -47,7 +47,7 @@ func newActor(w *world, name string, p *process, seed uint64) *actor {
 	delays := rand.New(rand.NewPCG(w.seed, seed+1000))
 	var mu sync.Mutex
 	ctx := context.WithValue(context.Background(), actorKey{}, name)
-	a.ctx = chance.With(ctx, func(limit time.Duration) time.Duration {
+	a.ctx = jitter.With(ctx, func(limit time.Duration) time.Duration {
 		mu.Lock()
 		defer mu.Unlock()
 		return time.Duration(delays.Int64N(int64(limit)))

@@ -1,7 +1,7 @@
-// Package chance is the random part of a delay. Writers that met once wait random
-// times so as not to meet again; a simulation that must go the same way twice
-// gives their context a source of its own.
-package chance
+// Package jitter is the random part of a delay. Writers that conflict wait random
+// times, so that they do not conflict again. A simulation that must be repeatable
+// puts a source of its own into the context.
+package jitter
 
 import (
 	"context"
