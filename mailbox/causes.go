@@ -1,0 +1,23 @@
+package mailbox
+
+import (
+	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
+)
+
+// Errors of the packages below that reach callers of this one, so that an adapter
+// needs to import no other.
+var (
+	// ErrBusy says that too many logins wait for a password derivation.
+	ErrBusy = crypto.ErrBusy
+	// ErrUnknownOutcome says that it is not known whether a change took effect.
+	ErrUnknownOutcome = eventlog.ErrUnknownOutcome
+	// ErrNewerVersion says that an object was written by a newer version.
+	ErrNewerVersion = eventlog.ErrNewerVersion
+	// ErrRolledBack says that the log lost its end.
+	ErrRolledBack = eventlog.ErrRolledBack
+	// ErrCorrupt says that an object is damaged.
+	ErrCorrupt = eventlog.ErrCorrupt
+	// ErrDecrypt says that an object cannot be decrypted with the account's keys.
+	ErrDecrypt = crypto.ErrDecrypt
+)
