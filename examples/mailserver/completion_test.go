@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 )
 
 // needShell skips a test where a shell is missing, which in CI is none.
@@ -53,7 +55,7 @@ func TestBashCompletes(t *testing.T) {
 	assert.Equal(t, []string{"add", "list", "revoke"}, ask("account", "token", ""))
 	assert.Equal(t, []string{"-store"}, ask("account", "rename", "ann", "bob", "-s"))
 	assert.Equal(t, []string{"-recovery-file"}, ask("account", "token", "add", "ann", "-store", "mail", "-r"))
-	assert.Equal(t, []string{"command.go"}, ask("check", "-store", "comm"))
+	assert.Equal(t, []string{"completion_test.go"}, ask("check", "-store", "comp"))
 }
 
 func TestZshCompletes(t *testing.T) {
@@ -76,7 +78,7 @@ func TestZshCompletes(t *testing.T) {
 func TestFishCompletes(t *testing.T) {
 	script := ok(t, "", "completion", "fish")
 	for _, c := range commands() {
-		words := strings.Fields(c.name)
+		words := strings.Fields(c.Name)
 		assert.Contains(t, script, " -a "+words[len(words)-1]+" -d ")
 	}
 	needShell(t, "fish")
@@ -91,19 +93,19 @@ func TestFishCompletes(t *testing.T) {
 
 func TestCompletionOfAnotherShell(t *testing.T) {
 	r := invoke(t, "", "completion", "tcsh")
-	assert.Equal(t, exitUsage, r.code)
-	assert.Contains(t, r.err, "bash, zsh or fish")
+	assert.Equal(t, cli.ExitUsage, r.Code)
+	assert.Contains(t, r.Err, "bash, zsh or fish")
 }
 
 // A help page names every exit code, how to call it, and an example that begins
 // with the command itself.
 func TestHelpHasExamples(t *testing.T) {
 	for _, c := range commands() {
-		text := ok(t, "", append(strings.Fields(c.name), "-help")...)
-		require.Contains(t, text, "\nEXAMPLES\n    ", "%s", c.name)
-		require.NotEmpty(t, c.examples, "%s", c.name)
-		for _, line := range c.examples {
-			assert.Contains(t, line, "mailserver "+c.name, "%s", c.name)
+		text := ok(t, "", append(strings.Fields(c.Name), "-help")...)
+		require.Contains(t, text, "\nEXAMPLES\n    ", "%s", c.Name)
+		require.NotEmpty(t, c.Examples, "%s", c.Name)
+		for _, line := range c.Examples {
+			assert.Contains(t, line, "mailserver "+c.Name, "%s", c.Name)
 		}
 	}
 }

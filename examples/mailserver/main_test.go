@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"flag"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,59 +9,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/clitest"
 )
 
-// cheap makes password derivations cost as little as is allowed.
-var cheap = crypto.PasswordParams{Time: 5, Memory: 7168, Threads: 1}
-
-// ran is what a run of the program left.
-type ran struct {
-	code     int
-	out, err string
-}
-
-// invoke runs the program as main does, with stdin for its standard input.
-func invoke(t *testing.T, stdin string, args ...string) ran {
-	t.Helper()
-	var out, err bytes.Buffer
-	p := newProgram(strings.NewReader(stdin), &out, &err)
-	p.cost = cheap
-	code := p.run(t.Context(), args)
-	return ran{code, out.String(), err.String()}
-}
-
-// ok runs the program, which must succeed, and returns its output.
-func ok(t *testing.T, stdin string, args ...string) string {
-	t.Helper()
-	r := invoke(t, stdin, args...)
-	require.Equal(t, exitOK, r.code, "%v: %s", args, r.err)
-	require.Empty(t, r.err, "%v", args)
-	return r.out
-}
-
-func TestParseTakesFlagsAnywhere(t *testing.T) {
-	for _, line := range []string{
-		"-s x -b one two", "one -s x two -b", "one two -b -s x", "-b one -s=x two", "-b -s x one -- two", "--s x --b -- one two",
-	} {
-		fs := flag.NewFlagSet("", flag.ContinueOnError)
-		s, b := fs.String("s", "", ""), fs.Bool("b", false, "")
-		names, err := parse(fs, strings.Fields(line))
-		require.NoError(t, err, line)
-		assert.Equal(t, []string{"one", "two"}, names, line)
-		assert.Equal(t, "x", *s, line)
-		assert.True(t, *b, line)
-	}
-
-	fs := flag.NewFlagSet("", flag.ContinueOnError)
-	names, err := parse(fs, []string{"one", "--", "-s", "--"})
-	require.NoError(t, err)
-	assert.Equal(t, []string{"one", "-s", "--"}, names)
-
-	fs.SetOutput(io.Discard)
-	_, err = parse(fs, []string{"one", "-unknown"})
-	require.Error(t, err)
-}
+var invoke, ok = clitest.Runners(commands())
 
 // What cannot be asked for is refused in one line, with status 2.
 func TestUsageErrors(t *testing.T) {
@@ -94,10 +43,10 @@ func TestUsageErrors(t *testing.T) {
 		"no angle brackets":             {"deliver", "a@b>"},
 	} {
 		r := invoke(t, "", args...)
-		assert.Equal(t, exitUsage, r.code, "%v", args)
-		assert.Empty(t, r.out, "%v", args)
-		assert.Contains(t, r.err, want, "%v", args)
-		assert.Equal(t, 1, strings.Count(r.err, "\n"), "%v: %s", args, r.err)
+		assert.Equal(t, cli.ExitUsage, r.Code, "%v", args)
+		assert.Empty(t, r.Out, "%v", args)
+		assert.Contains(t, r.Err, want, "%v", args)
+		assert.Equal(t, 1, strings.Count(r.Err, "\n"), "%v: %s", args, r.Err)
 	}
 	assert.NoDirExists(t, dir)
 }
@@ -108,15 +57,15 @@ func TestHelpOfEveryCommand(t *testing.T) {
 		assert.Equal(t, all, ok(t, "", args...))
 	}
 	for _, c := range commands() {
-		assert.Contains(t, all, c.name)
-		assert.Contains(t, all, c.about)
-		text := ok(t, "", append(strings.Fields(c.name), "-h")...)
-		for _, part := range []string{"NAME\n    mailserver " + c.name + " - ", "SYNOPSIS\n", "DESCRIPTION\n", "FLAGS\n    -", "EXIT STATUS\n"} {
+		assert.Contains(t, all, c.Name)
+		assert.Contains(t, all, c.About)
+		text := ok(t, "", append(strings.Fields(c.Name), "-h")...)
+		for _, part := range []string{"NAME\n    mailserver " + c.Name + " - ", "SYNOPSIS\n", "DESCRIPTION\n", "FLAGS\n    -", "EXIT STATUS\n"} {
 			assert.Contains(t, text, part)
 		}
 		for line := range strings.Lines(text) {
-			assert.LessOrEqual(t, len(line), 100, "%s: %q", c.name, line)
-			assert.LessOrEqual(t, strings.Count(line, "(default "), 1, "%s: %q", c.name, line)
+			assert.LessOrEqual(t, len(line), 100, "%s: %q", c.Name, line)
+			assert.LessOrEqual(t, strings.Count(line, "(default "), 1, "%s: %q", c.Name, line)
 		}
 	}
 }
@@ -159,11 +108,11 @@ func TestFailures(t *testing.T) {
 		"connection refused":                  {"", []string{"deliver", "ann", "-lmtp", "unix:file"}},
 	} {
 		r := invoke(t, run.stdin, run.args...)
-		assert.Equal(t, exitFailed, r.code, "%v", run.args)
-		assert.Empty(t, r.out, "%v", run.args)
-		assert.Contains(t, r.err, want, "%v", run.args)
-		assert.Equal(t, 1, strings.Count(r.err, "\n"), "%v: %s", run.args, r.err)
-		assert.NotContains(t, r.err, "WRONG", "part of a secret")
+		assert.Equal(t, cli.ExitFailed, r.Code, "%v", run.args)
+		assert.Empty(t, r.Out, "%v", run.args)
+		assert.Contains(t, r.Err, want, "%v", run.args)
+		assert.Equal(t, 1, strings.Count(r.Err, "\n"), "%v: %s", run.args, r.Err)
+		assert.NotContains(t, r.Err, "WRONG", "part of a secret")
 	}
 	assert.Equal(t, "ann\n", ok(t, "", "account", "list", "-store", "mail"))
 	assert.NoDirExists(t, "nowhere")

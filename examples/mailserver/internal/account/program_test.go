@@ -1,0 +1,9 @@
+package account
+
+import (
+	"github.com/letterlock/letterlock/examples/mailserver/internal/care"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/clitest"
+)
+
+// invoke and ok run the program with the commands that these tests use.
+var invoke, ok = clitest.Runners(Commands(), care.Commands())

@@ -1,0 +1,10 @@
+package demo_test
+
+import (
+	"github.com/letterlock/letterlock/examples/mailserver/internal/account"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/care"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/clitest"
+)
+
+// invoke and ok run the program with the commands that these tests use.
+var invoke, ok = clitest.Runners(account.Commands(), care.Commands())
