@@ -12,8 +12,18 @@ import (
 	"github.com/letterlock/letterlock/observe"
 )
 
-// Defaults and fixed bounds of the guard. The engine's own limits are in
-// frame.go; the guard's cannot be above them.
+const (
+	// maxEngineLine is what the engine reads of one command, literals not
+	// counted. Beyond it the engine answers and parses the rest of the line as
+	// the next command.
+	maxEngineLine = 50 << 10
+
+	// maxEngineLiteral is the longest literal the engine buffers. A longer one
+	// it refuses in the middle of its parser, which then reads on.
+	maxEngineLiteral = 4096
+)
+
+// Defaults and fixed bounds of the guard. Its limits cannot be above the engine's.
 const (
 	defaultMaxLiteral      = 64 << 10
 	defaultMaxCommand      = 1 << 20

@@ -7,6 +7,9 @@ import (
 	"log"
 	"math/rand/v2"
 	"net"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -147,6 +150,30 @@ func FuzzLiteral(f *testing.F) {
 // oneLine removes line ends.
 func oneLine(b []byte) string {
 	return strings.NewReplacer("\r", "", "\n", "").Replace(string(b))
+}
+
+// sessionBytes returns what clients send in the files of testdata/sessions.
+func sessionBytes(t testing.TB) []string {
+	files, err := filepath.Glob("testdata/sessions/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	var all []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var b strings.Builder
+		for l := range strings.SplitSeq(string(text), "\n") {
+			if s, ok := strings.CutPrefix(l, "C: "); ok {
+				b.WriteString(s + "\r\n")
+			} else if s, ok := strings.CutPrefix(l, "C| "); ok {
+				raw, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, `\"`) + `"`)
+				require.NoError(t, err)
+				b.WriteString(raw)
+			}
+		}
+		all = append(all, b.String())
+	}
+	return all
 }
 
 // FuzzSession sends any bytes after a login, in any splits. The session ends,

@@ -2,11 +2,14 @@ package imapadapter
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 )
 
 // A guardConn is the connection that the engine reads and writes. One Read
@@ -30,16 +33,15 @@ type guardConn struct {
 	native native
 
 	readMu   sync.Mutex // guards what follows
-	frames   frameReader
-	cmd      *command       // that the engine reads, or nil
+	frames   frame.Reader
+	cmd      *frame.Command // that the engine reads, or nil
 	out      []byte         // of it, not read yet
 	cuts     []int          // ends of the pieces of the text that out is the rest of
 	given    int            // bytes of that text that were read already
 	left     int64          // bytes of the message that were not read yet
-	verdict  *refusal       // to be given when there is no current command
+	verdict  *frame.Refusal // to be given when there is no current command
 	err      error          // ends every Read from now on
 	refusals int            // in a row
-	message  *messageReader // of native's APPEND
 
 	writeMu  sync.Mutex // guards line and gathered, and is held while anything is written
 	line     []byte     // of the response being edited, not whole yet
@@ -70,15 +72,7 @@ func newGuardConn(raw net.Conn, o *GuardOptions, onClose func()) *guardConn {
 		c.conn, c.secure = tls.Server(raw, o.TLSConfig), true
 	}
 	c.plainAuth = c.secure || o.InsecureAuth(raw.RemoteAddr())
-	c.frames = frameReader{
-		in:         input{src: transportReader{c}},
-		limits:     c.limits,
-		admit:      c.admit,
-		maxMessage: func() int64 { return o.AppendLimit },
-		maxDrop:    c.maxDrop,
-		proceed:    func() error { return c.say("+ Ready for literal data\r\n") },
-		pace:       func() { c.setPhase(commandTimeout) },
-	}
+	c.frames.Init(transportReader{c}, policy{c})
 	c.mu.Lock()
 	c.applyReadDeadline()
 	c.mu.Unlock()
@@ -107,7 +101,7 @@ func (c *guardConn) Read(p []byte) (int, error) {
 			c.next()
 		case c.left > 1:
 			c.setPhase(commandTimeout)
-			n, err := c.frames.in.Read(p[:min(int64(len(p)), c.left-1)])
+			n, err := c.frames.Read(p[:min(int64(len(p)), c.left-1)])
 			c.left -= int64(n)
 			return n, c.inMessage(err)
 		case c.left == 1:
@@ -147,16 +141,16 @@ func (c *guardConn) next() {
 		c.fail(err)
 		return
 	}
-	if cmd.name == "STARTTLS" {
+	if cmd.Name == "STARTTLS" {
 		c.startTLS(cmd)
 		return
 	}
-	if cmd.name == "AUTHENTICATE" && !validAuthenticate(cmd) {
-		c.refuse(&refusal{tag: cmd.tag, text: "BAD [CLIENTBUG] Syntax error: malformed AUTHENTICATE"})
+	if cmd.Name == "AUTHENTICATE" && !validAuthenticate(cmd) {
+		c.refuse(&frame.Refusal{Tag: cmd.Tag, Text: "BAD [CLIENTBUG] Syntax error: malformed AUTHENTICATE"})
 		return
 	}
 	c.refusals = 0
-	if c.native != nil && c.native.takes(cmd.name) {
+	if c.native != nil && c.native.takes(cmd.Name) {
 		c.setWorking(true)
 		if err := c.native.answer(cmd); err != nil && c.err == nil {
 			c.err = err
@@ -165,11 +159,11 @@ func (c *guardConn) next() {
 		c.setWorking(false)
 		return
 	}
-	cmd.mendSearch()
-	c.cmd, c.left = cmd, max(cmd.message, 0)
-	c.load(cmd.text, cmd.cuts...)
+	mendSearch(cmd)
+	c.cmd, c.left = cmd, max(cmd.Message, 0)
+	c.load(cmd.Text, cmd.Cuts...)
 	c.mu.Lock()
-	c.responses.begin(cmd.tag, cmd.name)
+	c.responses.begin(cmd.Tag, cmd.Name)
 	c.grace = time.Duration(c.left/minRate) * time.Second
 	c.mu.Unlock()
 }
@@ -181,13 +175,13 @@ func (c *guardConn) finish() {
 	c.mu.Lock()
 	asked := c.responses.continued
 	if c.responses.ok {
-		c.changeState(c.cmd.name)
+		c.changeState(c.cmd.Name)
 	}
 	c.responses.begin("", "")
 	c.instead, c.grace = "", 0
 	c.mu.Unlock()
-	if c.left > 0 && (c.cmd.nonSync || asked) {
-		c.frames.abandon(c.left)
+	if c.left > 0 && (c.cmd.NonSync || asked) {
+		c.frames.Abandon(c.left)
 	}
 	c.cmd, c.left = nil, 0
 	c.load(nil)
@@ -210,26 +204,26 @@ func (c *guardConn) changeState(name string) {
 // does not outlive, must not be stored: the session sees an error, not an end.
 func (c *guardConn) endMessage() {
 	var last [1]byte
-	if _, err := io.ReadFull(&c.frames.in, last[:]); err != nil {
+	if _, err := io.ReadFull(&c.frames, last[:]); err != nil {
 		c.err = c.inMessage(err)
 		return
 	}
-	line, r, err := c.frames.reply()
-	if err != nil {
-		c.err = c.inMessage(err)
-		return
+	line := "\r\n"
+	if c.cmd.Closing {
+		line = ")\r\n"
 	}
-	want := ""
-	if c.cmd.closing {
-		want = ")"
-	}
-	if tail := string(line); r != nil || tail != want && tail != want+" " {
-		c.refuse(&refusal{tag: c.cmd.tag, text: "BAD [CLIENTBUG] Syntax error after the message", fatal: true})
+	_, err := c.frames.Tail(c.cmd, false)
+	var r *frame.Refusal
+	if errors.As(err, &r) {
+		c.refuse(r)
 		c.err = io.ErrUnexpectedEOF
+		return
+	} else if err != nil {
+		c.err = c.inMessage(err)
 		return
 	}
 	c.left = 0
-	c.load(append(append(last[:], line...), '\r', '\n'), 1, 1+len(line)+2)
+	c.load(append(last[:], line...), 1, 1+len(line))
 }
 
 // inMessage makes an end of the connection an error: a reader of the message
@@ -255,12 +249,12 @@ func (c *guardConn) interact() {
 	c.responses.continued = false
 	c.mu.Unlock()
 	switch {
-	case asked && c.cmd.name == "IDLE":
+	case asked && c.cmd.Name == "IDLE":
 		c.awaitDone()
-	case asked && c.cmd.name == "AUTHENTICATE":
+	case asked && c.cmd.Name == "AUTHENTICATE":
 		c.awaitResponse()
 	default:
-		c.refuse(&refusal{tag: "*", text: "BAD Command was not completed", fatal: true})
+		c.refuse(&frame.Refusal{Tag: "*", Text: "BAD Command was not completed", Fatal: true})
 	}
 }
 
@@ -270,7 +264,7 @@ func (c *guardConn) interact() {
 // replaced.
 func (c *guardConn) awaitDone() {
 	c.await()
-	line, r, err := c.frames.reply()
+	line, r, err := c.reply()
 	switch {
 	case err != nil:
 		c.fail(err)
@@ -278,7 +272,7 @@ func (c *guardConn) awaitDone() {
 		c.mu.Lock()
 		c.instead = "BAD [CLIENTBUG] Expected DONE to end IDLE"
 		c.mu.Unlock()
-		if r != nil && r.fatal {
+		if r != nil && r.Fatal {
 			c.verdict = r
 		}
 	}
@@ -293,17 +287,26 @@ const maxSASLLine = 4096 - 2
 // cannot be one cancels the exchange (RFC 9051 section 6.2.2).
 func (c *guardConn) awaitResponse() {
 	c.setPhase(commandTimeout)
-	line, r, err := c.frames.reply()
+	line, r, err := c.reply()
 	if err != nil {
 		c.fail(err)
 	}
-	if r != nil && r.fatal {
+	if r != nil && r.Fatal {
 		c.verdict = r
 	}
 	if err != nil || r != nil || len(line) > maxSASLLine || !validBase64(line) {
 		line = []byte{'*'}
 	}
 	c.load(append(line, '\r', '\n'), len(line)+2)
+}
+
+// reply waits for a line that is no command.
+func (c *guardConn) reply() (line []byte, r *frame.Refusal, err error) {
+	line, err = c.frames.Reply()
+	if errors.As(err, &r) {
+		err = nil
+	}
+	return line, r, err
 }
 
 // Close closes the connection. It interrupts a Read or Write.
@@ -316,7 +319,7 @@ func (c *guardConn) Close() error {
 		}
 		if c.compressed() {
 			c.raw.SetWriteDeadline(time.Now().Add(time.Second))
-			c.deflate.flush()
+			c.deflate.Flush()
 		}
 		c.writeMu.Unlock()
 	}

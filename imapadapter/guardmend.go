@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 )
 
 // searchArguments says how many strings, numbers or dates follow a search key
@@ -16,16 +18,16 @@ var searchArguments = map[string]int{
 // mendSearch writes SMALLER n as NOT LARGER n-1, which is the same. The engine
 // forgets SMALLER when LARGER or a date follows it, and so finds too much; what
 // stands behind NOT it keeps.
-func (c *command) mendSearch() {
-	if c.name != "SEARCH" && c.name != "UID SEARCH" || !bytes.Contains(bytes.ToUpper(c.text), []byte("SMALLER ")) {
+func mendSearch(c *frame.Command) {
+	if c.Name != "SEARCH" && c.Name != "UID SEARCH" || !bytes.Contains(bytes.ToUpper(c.Text), []byte("SMALLER ")) {
 		return
 	}
-	m := searchMender{out: make([]byte, 0, len(c.text)+64)}
-	m.args = 1 + len(strings.Fields(c.name)) // the tag and the name are no keys
-	cuts := make([]int, 0, len(c.cuts))
+	m := searchMender{out: make([]byte, 0, len(c.Text)+64)}
+	m.args = 1 + len(strings.Fields(c.Name)) // the tag and the name are no keys
+	cuts := make([]int, 0, len(c.Cuts))
 	begin, literal := 0, false
-	for _, end := range c.cuts {
-		piece := c.text[begin:end]
+	for _, end := range c.Cuts {
+		piece := c.Text[begin:end]
 		if literal {
 			m.out = append(m.out, piece...)
 			literal = false
@@ -36,7 +38,7 @@ func (c *command) mendSearch() {
 		begin = end
 	}
 	if len(m.out) <= maxEngineLine {
-		c.text, c.cuts = m.out, cuts
+		c.Text, c.Cuts = m.out, cuts
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 )
 
 func TestMendSearch(t *testing.T) {
@@ -19,13 +21,13 @@ func TestMendSearch(t *testing.T) {
 		"a SEARCH SMALLER x\r\n":                              "a SEARCH SMALLER x\r\n",
 		"a SEARCH SMALLER 99999999999999999999\r\n":           "a SEARCH SMALLER 99999999999999999999\r\n",
 	} {
-		c := &command{name: "SEARCH", text: []byte(in), cuts: []int{len(in)}}
+		c := &frame.Command{Name: "SEARCH", Text: []byte(in), Cuts: []int{len(in)}}
 		if in[2:5] == "UID" {
-			c.name = "UID SEARCH"
+			c.Name = "UID SEARCH"
 		}
-		c.mendSearch()
-		require.Equal(t, want, string(c.text))
-		require.Equal(t, []int{len(want)}, c.cuts)
+		mendSearch(c)
+		require.Equal(t, want, string(c.Text))
+		require.Equal(t, []int{len(want)}, c.Cuts)
 	}
 }
 
@@ -34,15 +36,15 @@ func TestMendSearchLeavesLiterals(t *testing.T) {
 	// An empty literal is two lines in a row.
 	pieces := []string{"a SEARCH SMALLER 9 BODY {10+}\r\n", "SMALLER 5 ", " SMALLER 8 SUBJECT {0+}\r\n", " SMALLER 7\r\n"}
 	wants := []string{"a SEARCH NOT LARGER 8 BODY {10+}\r\n", "SMALLER 5 ", " NOT LARGER 7 SUBJECT {0+}\r\n", " NOT LARGER 6\r\n"}
-	c := &command{name: "SEARCH"}
+	c := &frame.Command{Name: "SEARCH"}
 	for _, p := range pieces {
-		c.text = append(c.text, p...)
-		c.cuts = append(c.cuts, len(c.text))
+		c.Text = append(c.Text, p...)
+		c.Cuts = append(c.Cuts, len(c.Text))
 	}
-	c.mendSearch()
+	mendSearch(c)
 	begin := 0
 	for i, want := range wants {
-		require.Equal(t, want, string(c.text[begin:c.cuts[i]]))
-		begin = c.cuts[i]
+		require.Equal(t, want, string(c.Text[begin:c.Cuts[i]]))
+		begin = c.Cuts[i]
 	}
 }

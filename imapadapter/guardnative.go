@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 )
 
@@ -17,7 +18,7 @@ type native interface {
 	takes(name string) bool
 	// answer executes a command and writes its answer. An error ends the
 	// connection.
-	answer(cmd *command) error
+	answer(cmd *frame.Command) error
 	// settle answers commands whose answer was put off. It is called before the
 	// client is waited for, and before a command that is not of their kind.
 	settle() error
@@ -28,19 +29,6 @@ type native interface {
 	// capabilities returns what is offered beside what the engine offers, after
 	// a login or before.
 	capabilities(authed bool) []string
-}
-
-// limits are the engine's for its own commands, and wider for native's once the
-// client has logged in.
-func (c *guardConn) limits(name string) frameLimits {
-	l := frameLimits{line: c.o.MaxLine, literal: maxEngineLiteral, literals: c.o.MaxLiteral}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.native == nil || !c.authed || name != "" && !c.native.takes(name) {
-		return l
-	}
-	most := c.o.MaxCommand
-	return frameLimits{line: most, literal: int64(most), literals: int64(most)}
 }
 
 func (c *guardConn) setWorking(on bool) {

@@ -10,52 +10,72 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 )
 
 // maxPreAuthDrop is the longest literal that is read and dropped for a client
 // that has not logged in.
 const maxPreAuthDrop = 64 << 10
 
-// admit refuses, before any literal is asked for, what a client may not do now.
+// A policy answers what the reader of frames asks the guard.
+type policy struct{ c *guardConn }
+
+// Limits are the engine's for its own commands, and wider for native's once the
+// client has logged in.
+func (p policy) Limits(name string) frame.Limits {
+	c := p.c
+	l := frame.Limits{Line: c.o.MaxLine, Literal: maxEngineLiteral, Literals: c.o.MaxLiteral, Message: c.o.AppendLimit, Drop: maxPreAuthDrop}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.authed {
+		return l
+	}
+	l.Drop = max(2*c.o.AppendLimit, maxPreAuthDrop)
+	if c.native != nil && (name == "" || c.native.takes(name)) {
+		l.Line, l.Literal, l.Literals = c.o.MaxCommand, int64(c.o.MaxCommand), int64(c.o.MaxCommand)
+	}
+	return l
+}
+
+// Proceed asks the client for a literal.
+func (p policy) Proceed() error { return p.c.say("+ Ready for literal data\r\n") }
+
+// Pace gives the client [commandTimeout] to go on.
+func (p policy) Pace() { p.c.setPhase(commandTimeout) }
+
+// Admit refuses, before any literal is asked for, what a client may not do now.
 // A password that is refused here was not sent, if the client sends it in a
 // synchronizing literal.
-func (c *guardConn) admit(tag, name string) *refusal {
+func (p policy) Admit(tag, name string) *frame.Refusal {
+	c := p.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch name {
 	case "LOGIN", "AUTHENTICATE":
 		if !c.secure && !c.plainAuth {
-			return &refusal{tag: tag, text: "NO [PRIVACYREQUIRED] TLS is required to log in"}
+			return &frame.Refusal{Tag: tag, Text: "NO [PRIVACYREQUIRED] TLS is required to log in"}
 		}
 	case "APPEND", "REPLACE", "UID REPLACE":
 		// The engine takes the whole message before it looks at the state.
 		if !c.authed {
-			return &refusal{tag: tag, text: "BAD [CLIENTBUG] This command is only valid after a login"}
+			return &frame.Refusal{Tag: tag, Text: "BAD [CLIENTBUG] This command is only valid after a login"}
 		}
 	}
 	return nil
 }
 
-func (c *guardConn) maxDrop() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.authed {
-		return maxPreAuthDrop
-	}
-	return max(2*c.o.AppendLimit, maxPreAuthDrop)
-}
-
 // refuse gives a refusal to the client. A client that speaks another protocol
 // is cut off at its first line unless it has logged in: a web page can make a
 // browser send lines of the page's choice.
-func (c *guardConn) refuse(r *refusal) {
+func (c *guardConn) refuse(r *frame.Refusal) {
 	c.mu.Lock()
 	authed := c.authed
 	c.mu.Unlock()
 	c.refusals++
-	fatal := r.fatal || c.refusals >= maxRefusals || r.nameless && !authed
-	text := r.tag + " " + r.text + "\r\n"
-	if fatal && !strings.HasPrefix(r.text, "BYE ") {
+	fatal := r.Fatal || c.refusals >= maxRefusals || r.Nameless && !authed
+	text := r.Tag + " " + r.Text + "\r\n"
+	if fatal && !strings.HasPrefix(r.Text, "BYE ") {
 		text += "* BYE Closing the connection\r\n"
 	}
 	if err := c.say(text); err != nil {
@@ -63,7 +83,7 @@ func (c *guardConn) refuse(r *refusal) {
 		return
 	}
 	if fatal {
-		c.o.Logger.Info("imap guard closed a connection", "remote", c.RemoteAddr().String(), "reason", r.text)
+		c.o.Logger.Info("imap guard closed a connection", "remote", c.RemoteAddr().String(), "reason", r.Text)
 		c.err = io.EOF
 	}
 }
@@ -72,12 +92,12 @@ func (c *guardConn) refuse(r *refusal) {
 // says. A client that is cut off for its slowness is told so when nothing else
 // is being written.
 func (c *guardConn) fail(err error) {
-	var r *refusal
+	var r *frame.Refusal
 	switch {
 	case errors.As(err, &r):
 		c.verdict = r
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.verdict = &refusal{tag: "*", text: "BYE Timed out", fatal: true}
+		c.verdict = &frame.Refusal{Tag: "*", Text: "BYE Timed out", Fatal: true}
 	default:
 		c.err = err
 	}
@@ -87,35 +107,34 @@ func (c *guardConn) fail(err error) {
 // command were sent in plain text, by whoever, and would be read as if they had
 // come through TLS: the connection ends. Bytes that come later are read as a
 // handshake, and fail as one.
-func (c *guardConn) startTLS(cmd *command) {
+func (c *guardConn) startTLS(cmd *frame.Command) {
 	c.mu.Lock()
 	secure, authed := c.secure, c.authed
 	c.mu.Unlock()
-	r := &refusal{tag: cmd.tag}
+	r := &frame.Refusal{Tag: cmd.Tag}
 	switch {
-	case len(cmd.text) != len(cmd.tag)+len(" STARTTLS\r\n"):
-		r.text = "BAD [CLIENTBUG] Syntax error: STARTTLS has no arguments"
+	case len(cmd.Text) != len(cmd.Tag)+len(" STARTTLS\r\n"):
+		r.Text = "BAD [CLIENTBUG] Syntax error: STARTTLS has no arguments"
 	case secure || authed || c.o.TLSConfig == nil:
-		r.text = "BAD STARTTLS is not available"
-	case len(c.frames.in.pending) > 0:
-		r.text, r.fatal = "BAD [CLIENTBUG] Nothing may follow STARTTLS", true
+		r.Text = "BAD STARTTLS is not available"
+	case len(c.frames.Buffered()) > 0:
+		r.Text, r.Fatal = "BAD [CLIENTBUG] Nothing may follow STARTTLS", true
 	}
-	if r.text != "" {
+	if r.Text != "" {
 		c.refuse(r)
 		return
 	}
-	if err := c.say(cmd.tag + " OK Begin TLS negotiation now\r\n"); err != nil {
+	if err := c.say(cmd.Tag + " OK Begin TLS negotiation now\r\n"); err != nil {
 		c.err = err
 		return
 	}
-	c.frames.release()
 	conn := tls.Server(c.raw, c.o.TLSConfig)
 	if err := c.handshake(conn); err != nil {
 		c.o.Logger.Info("imap guard closed a connection", "remote", c.RemoteAddr().String(), "reason", "TLS handshake failed")
 		c.err = io.EOF
 		return
 	}
-	c.frames.in = input{src: transportReader{c}}
+	c.frames.Reset(transportReader{c})
 	c.mu.Lock()
 	c.conn, c.secure = conn, true
 	c.mu.Unlock()
@@ -135,11 +154,11 @@ func (c *guardConn) handshake(conn *tls.Conn) error {
 
 // validAuthenticate reports whether a command is a mechanism and at most one
 // initial response (RFC 9051 section 6.2.2). The engine would take any text.
-func validAuthenticate(cmd *command) bool {
-	if len(cmd.cuts) != 1 {
+func validAuthenticate(cmd *frame.Command) bool {
+	if len(cmd.Cuts) != 1 {
 		return false
 	}
-	args := bytes.TrimSuffix(cmd.text[len(cmd.tag)+len(" AUTHENTICATE"):], []byte("\r\n"))
+	args := bytes.TrimSuffix(cmd.Text[len(cmd.Tag)+len(" AUTHENTICATE"):], []byte("\r\n"))
 	words := bytes.Split(args, []byte(" "))
 	return len(words) == 2 || len(words) == 3 && len(words[2]) > 0 && validBase64(words[2])
 }

@@ -3,10 +3,12 @@ package imapadapter
 import (
 	"bytes"
 	"strconv"
+
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 )
 
 const (
-	headKept = maxTag + len(" PREAUTH ") // of a line, to see what it is
+	headKept = frame.MaxTag + len(" PREAUTH ") // of a line, to see what it is
 	tailKept = len("{9223372036854775807}\r\n")
 )
 

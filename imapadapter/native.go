@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 )
 
@@ -139,7 +140,7 @@ type request struct {
 	tag  string
 	name string // upper case; with the second word for UID commands
 	uid  bool   // it is a UID command
-	cmd  *command
+	cmd  *frame.Command
 
 	p *wire.Parser
 	w *responder
@@ -196,7 +197,7 @@ func (s *session) capabilities(authed bool) []string {
 }
 
 // answer executes a command and writes its answer.
-func (s *session) answer(cmd *command) error {
+func (s *session) answer(cmd *frame.Command) error {
 	r := s.request(cmd)
 	later := false
 	defer func() {
@@ -223,10 +224,10 @@ func (s *session) answer(cmd *command) error {
 }
 
 // request begins the work on a command. Its end must be deferred.
-func (s *session) request(cmd *command) *request {
-	r := &request{operation: s.begin(cmd.name), tag: cmd.tag, name: cmd.name, cmd: cmd, w: s.guard.responder()}
-	r.uid = strings.HasPrefix(cmd.name, "UID ")
-	r.p = wire.NewParser(cmd.text[min(len(cmd.text), len(cmd.tag)+1+len(cmd.name)):])
+func (s *session) request(cmd *frame.Command) *request {
+	r := &request{operation: s.begin(cmd.Name), tag: cmd.Tag, name: cmd.Name, cmd: cmd, w: s.guard.responder()}
+	r.uid = strings.HasPrefix(cmd.Name, "UID ")
+	r.p = wire.NewParser(cmd.Text[min(len(cmd.Text), len(cmd.Tag)+1+len(cmd.Name)):])
 	r.p.UTF8, r.w.UTF8 = s.utf8(), s.utf8()
 	return r
 }

@@ -3,13 +3,13 @@ package imapadapter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox"
 )
@@ -21,14 +21,14 @@ func (r *request) append() error {
 	if err := r.p.End(); err != nil {
 		return err
 	}
-	if r.cmd.message < 0 {
+	if r.cmd.Message < 0 {
 		return bad("A message is missing")
 	}
 	p, err := r.s.account.NewAppender(r.ctx, args.Mailbox)
 	if err != nil {
 		return r.failDest(err)
 	}
-	l := &laterAppend{request: r, appender: p, size: r.cmd.message}
+	l := &laterAppend{request: r, appender: p, size: r.cmd.Message}
 	if err := r.addMessages(args.Message, l.add); err != nil {
 		_ = l.wait()
 		p.Abort(r.ctx)
@@ -63,7 +63,7 @@ func (r *request) replace() error {
 	if err := r.p.End(); err != nil {
 		return err
 	}
-	if r.cmd.message < 0 {
+	if r.cmd.Message < 0 {
 		return bad("A message is missing")
 	}
 	set, err := r.selected(wire.Set{Ranges: []wire.Range{{First: args.Number, Last: args.Number}}})
@@ -101,7 +101,7 @@ func (r *request) addMessages(first wire.AppendMessage, add func(context.Context
 		}
 		o := mailbox.AppendOptions{Flags: withoutRecent(m.Flags), Date: m.Date}
 		message := r.s.guard.openMessage(r.cmd)
-		up := &upload{op: r.operation, r: message, left: r.cmd.message}
+		up := &upload{op: r.operation, r: message, left: r.cmd.Message}
 		if err := add(r.ctx, up, o); err != nil {
 			return r.failMessage(up, err)
 		}
@@ -109,8 +109,7 @@ func (r *request) addMessages(first wire.AppendMessage, add func(context.Context
 		if message.next == nil {
 			return nil
 		}
-		r.s.guard.follows(r.cmd, message.next)
-		p := wire.NewParser(message.next.text)
+		p := wire.NewParser(message.next)
 		p.SP()
 		m = p.AppendMessage()
 		if err := p.End(); err != nil {
@@ -121,10 +120,10 @@ func (r *request) addMessages(first wire.AppendMessage, add func(context.Context
 
 // failMessage returns what a client is told of a message that was not taken.
 func (r *request) failMessage(up *upload, err error) error {
-	var refused *refusal
+	var refused *frame.Refusal
 	switch {
 	case errors.As(up.err, &refused):
-		status, text, _ := strings.Cut(refused.text, " ")
+		status, text, _ := strings.Cut(refused.Text, " ")
 		return &imap.Error{Type: imap.StatusResponseType(status), Text: text}
 	case up.err != nil: // the client's doing, and it hardly hears this
 		return no("", "The message did not come in whole")
@@ -135,54 +134,36 @@ func (r *request) failMessage(up *upload, err error) error {
 // messageReader reads the message of an APPEND, and asks for it when it is first
 // read. The last byte is not handed out before the line behind it is known to be
 // what it should be: of a message that something else follows nothing must be
-// stored.
+// stored. What is left of the message stands in the command.
 type messageReader struct {
 	c     *guardConn
-	cmd   *command
-	left  int64
+	cmd   *frame.Command
 	until time.Time // when all of it must have come
-	asked bool
 	err   error
-	next  *nextMessage // is announced behind this one
-}
-
-// nextMessage is what stands between two messages of an APPEND.
-type nextMessage struct {
-	text             []byte // with the announcement
-	size             int64
-	nonSync, closing bool
+	next  []byte // announces another message behind this one
 }
 
 // openMessage returns a reader of the message that follows a command. What of it
 // is not read is dropped.
-func (c *guardConn) openMessage(cmd *command) *messageReader {
-	slow := time.Duration(cmd.message/minRate) * time.Second
-	m := &messageReader{c: c, cmd: cmd, left: cmd.message, asked: cmd.nonSync, until: time.Now().Add(messageTimeout + slow)}
-	c.message = m
-	return m
-}
-
-// follows makes another message the one of the command. It is dropped unless it is
-// opened.
-func (c *guardConn) follows(cmd *command, next *nextMessage) {
-	c.message = nil
-	cmd.message, cmd.nonSync, cmd.closing = next.size, next.nonSync, next.closing
+func (c *guardConn) openMessage(cmd *frame.Command) *messageReader {
+	slow := time.Duration(cmd.Message/minRate) * time.Second
+	return &messageReader{c: c, cmd: cmd, until: time.Now().Add(messageTimeout + slow)}
 }
 
 func (m *messageReader) Read(p []byte) (int, error) {
 	if m.err != nil || len(p) == 0 {
 		return 0, m.err
 	}
-	if !m.asked {
-		m.asked = true
+	if !m.cmd.NonSync {
+		m.cmd.NonSync = true // from now on the client sends it
 		if m.err = m.c.pass([]byte("+ Ready for literal data\r\n")); m.err != nil {
 			return 0, m.err
 		}
 	}
 	m.c.setPhase(min(commandTimeout, time.Until(m.until)))
-	if m.left > 1 {
-		n, err := m.c.frames.in.Read(p[:min(int64(len(p)), m.left-1)])
-		m.left -= int64(n)
+	if m.cmd.Message > 1 {
+		n, err := m.c.frames.Read(p[:min(int64(len(p)), m.cmd.Message-1)])
+		m.cmd.Message -= int64(n)
 		m.err = m.fault(err)
 		return n, m.err
 	}
@@ -191,53 +172,24 @@ func (m *messageReader) Read(p []byte) (int, error) {
 
 // last reads the last byte and what follows it.
 func (m *messageReader) last(p []byte) (int, error) {
-	if _, err := io.ReadFull(&m.c.frames.in, p[:1]); err != nil {
-		m.err = m.fault(err)
-		return 0, m.err
+	_, err := io.ReadFull(&m.c.frames, p[:1])
+	if err == nil {
+		m.next, err = m.c.frames.Tail(m.cmd, m.cmd.Name == "APPEND")
 	}
-	m.left = 0
-	line, s, r, err := m.c.frames.more()
-	if err != nil {
-		m.err = m.fault(err)
-		return 0, m.err
-	}
-	tail, closed := string(line), true
-	if m.cmd.closing {
-		tail, closed = strings.CutPrefix(tail, ")")
-	}
+	var refused *frame.Refusal
 	switch {
-	case r == nil && closed && s.literal() && m.cmd.name == "APPEND" && strings.HasPrefix(tail, " "):
-		if refused := m.announce(s, tail); refused != nil {
-			if refused.fatal {
-				m.c.verdict = &refusal{tag: "*", text: "BYE Closing the connection", fatal: true}
-			}
-			m.err = refused
-			return 0, m.err
+	case errors.As(err, &refused):
+		if refused.Fatal {
+			m.c.verdict = &frame.Refusal{Tag: "*", Text: "BYE Closing the connection", Fatal: true}
 		}
-	case r != nil || !closed || s.literal() || tail != "" && tail != " ":
-		// What follows cannot be trusted.
-		m.c.verdict = &refusal{tag: "*", text: "BYE Closing the connection", fatal: true}
-		m.err = &refusal{text: "BAD [CLIENTBUG] Syntax error after the message", fatal: true}
+		m.err = refused
+		return 0, m.err
+	case err != nil:
+		m.err = m.fault(err)
 		return 0, m.err
 	}
 	m.err = io.EOF
 	return 1, nil
-}
-
-// announce notes the message that follows this one, or refuses it.
-func (m *messageReader) announce(s *lineScanner, tail string) *refusal {
-	limit := m.c.frames.maxMessage()
-	switch {
-	case s.huge || s.size > limit:
-		return m.c.frames.refuse(s, &refusal{text: fmt.Sprintf("NO [TOOBIG] Messages are limited to %d bytes", limit)})
-	case s.size == 0:
-		return m.c.frames.refuse(s, &refusal{text: "NO A message cannot be empty"})
-	}
-	m.next = &nextMessage{
-		text: []byte(tail + "\r\n"), size: s.size, nonSync: s.nonSync,
-		closing: strings.HasSuffix(tail[:strings.LastIndexByte(tail, '{')], "(~"),
-	}
-	return nil
 }
 
 // fault makes an end of the connection an error.
@@ -251,13 +203,8 @@ func (m *messageReader) fault(err error) error {
 
 // dropMessage has what was not read of the last command's message dropped, if the
 // client sends it.
-func (c *guardConn) dropMessage(cmd *command) {
-	left, asked := cmd.message, cmd.nonSync
-	if m := c.message; m != nil {
-		left, asked = m.left, m.asked
-		c.message = nil
-	}
-	if left > 0 && asked && c.err == nil {
-		c.frames.abandon(left)
+func (c *guardConn) dropMessage(cmd *frame.Command) {
+	if cmd.Message > 0 && cmd.NonSync && c.err == nil {
+		c.frames.Abandon(cmd.Message)
 	}
 }

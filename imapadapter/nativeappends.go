@@ -150,7 +150,7 @@ func (s *session) dropAppends(all []*laterAppend) {
 // appendFollows reports whether the client has sent the first line of an APPEND
 // beyond the current command.
 func (c *guardConn) appendFollows() bool {
-	line, _, whole := bytes.Cut(c.frames.in.pending, []byte("\n"))
+	line, _, whole := bytes.Cut(c.frames.Buffered(), []byte("\n"))
 	_, rest, _ := bytes.Cut(line, []byte(" "))
 	name, _, spaced := bytes.Cut(rest, []byte(" "))
 	return whole && spaced && bytes.EqualFold(name, []byte("APPEND"))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 	"github.com/letterlock/letterlock/observe"
 )
 
@@ -36,7 +37,7 @@ func (r *request) idle() error {
 	case err != nil:
 		return err
 	case refused != nil || !strings.EqualFold(string(line), "DONE"):
-		if refused != nil && refused.fatal {
+		if refused != nil && refused.Fatal {
 			guard.verdict = refused
 		}
 		return bad("Expected DONE to end IDLE")
@@ -49,7 +50,7 @@ func (r *request) idle() error {
 func (r *request) pause() {
 	r.operation.close()
 	*r.operation = operation{s: r.s} // nothing of it stays in memory
-	r.p, r.cmd.text, r.cmd.cuts = nil, nil, nil
+	r.p, r.cmd.Text, r.cmd.Cuts = nil, nil, nil
 	r.s.guard.setWorking(false)
 	r.s.mu.Unlock()
 }
@@ -77,9 +78,9 @@ func (s *session) told() error {
 }
 
 // awaitLine waits for the end of IDLE.
-func (c *guardConn) awaitLine() ([]byte, *refusal, error) {
+func (c *guardConn) awaitLine() ([]byte, *frame.Refusal, error) {
 	c.await()
-	line, refused, err := c.frames.reply()
+	line, refused, err := c.reply()
 	if err != nil {
 		c.fail(err)
 		if c.verdict == nil {

@@ -1,4 +1,4 @@
-package imapadapter
+package deflate
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inflateTexts are what the decoder is tried with.
-func inflateTexts() map[string][]byte {
+// texts are what the decoder is tried with.
+func texts() map[string][]byte {
 	rnd := rand.New(rand.NewPCG(1, 1951))
 	noise := make([]byte, 100_000)
 	for i := range noise {
@@ -31,8 +31,8 @@ func inflateTexts() map[string][]byte {
 }
 
 // What any compressor writes is read, however it comes in.
-func TestInflate(t *testing.T) {
-	for name, text := range inflateTexts() {
+func TestReader(t *testing.T) {
+	for name, text := range texts() {
 		for _, level := range []int{flate.HuffmanOnly, flate.NoCompression, flate.BestSpeed, 6, flate.BestCompression} {
 			var b bytes.Buffer
 			w, err := flate.NewWriter(&b, level)
@@ -51,7 +51,7 @@ func TestInflate(t *testing.T) {
 				} else {
 					src = bytes.NewReader(packed)
 				}
-				got, err := io.ReadAll(newInflater(src))
+				got, err := io.ReadAll(NewReader(src))
 				require.NoError(t, err, "%s, level %d, %s", name, level, how)
 				require.True(t, bytes.Equal(text, got), "%s, level %d, %s", name, level, how)
 			}
@@ -77,14 +77,14 @@ func (r *blocking) Read(p []byte) (int, error) {
 // A command is handed out when it came, whether the client flushed as zlib does with
 // Z_SYNC_FLUSH, or as mutt does with Z_PARTIAL_FLUSH: an empty block of fixed codes,
 // which ends in the middle of a byte.
-func TestInflateWaitsForNothing(t *testing.T) {
+func TestReaderWaitsForNothing(t *testing.T) {
 	var sync bytes.Buffer
 	w, err := flate.NewWriter(&sync, 6)
 	require.NoError(t, err)
 	_, _ = w.Write([]byte("a1 NOOP\r\n"))
 	require.NoError(t, w.Flush())
 	for name, packed := range map[string][]byte{"sync": sync.Bytes(), "partial": partialFlush("a1 NOOP\r\n")} {
-		f := newInflater(&blocking{t, packed})
+		f := NewReader(&blocking{t, packed})
 		line := make([]byte, len("a1 NOOP\r\n"))
 		_, err := io.ReadFull(f, line)
 		require.NoError(t, err, name)
@@ -121,21 +121,21 @@ func partialFlush(text string) []byte {
 }
 
 // The window is no larger than what went through it.
-func TestInflateMemory(t *testing.T) {
+func TestReaderMemory(t *testing.T) {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, 6)
 	require.NoError(t, err)
 	_, _ = w.Write([]byte(strings.Repeat("a1 NOOP\r\n", 20)))
 	require.NoError(t, w.Close())
-	f := newInflater(&b)
+	f := NewReader(&b)
 	_, err = io.Copy(io.Discard, f)
 	require.NoError(t, err)
 	require.LessOrEqual(t, cap(f.window), 512)
 }
 
 // Text in base64, as attachments are uploaded.
-func BenchmarkInflate(b *testing.B) {
-	text := []byte(base64.StdEncoding.EncodeToString(inflateTexts()["noise"]))
+func BenchmarkReader(b *testing.B) {
+	text := []byte(base64.StdEncoding.EncodeToString(texts()["noise"]))
 	var packed bytes.Buffer
 	w, err := flate.NewWriter(&packed, 6)
 	require.NoError(b, err)
@@ -143,14 +143,14 @@ func BenchmarkInflate(b *testing.B) {
 	require.NoError(b, w.Close())
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		n, err := io.Copy(io.Discard, newInflater(bytes.NewReader(packed.Bytes())))
+		n, err := io.Copy(io.Discard, NewReader(bytes.NewReader(packed.Bytes())))
 		require.NoError(b, err)
 		require.Equal(b, int64(len(text)), n)
 	}
 }
 
-func FuzzInflate(f *testing.F) {
-	for _, text := range inflateTexts() {
+func FuzzReader(f *testing.F) {
+	for _, text := range texts() {
 		text = text[:min(len(text), 2000)]
 		for _, level := range []int{flate.HuffmanOnly, flate.NoCompression, 6} {
 			var b bytes.Buffer
@@ -162,7 +162,7 @@ func FuzzInflate(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, packed []byte) {
 		const most = 1 << 20
-		got, err := io.ReadAll(io.LimitReader(newInflater(bytes.NewReader(packed)), most))
+		got, err := io.ReadAll(io.LimitReader(NewReader(bytes.NewReader(packed)), most))
 		want, wantErr := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), most))
 		if wantErr == nil { // of what is malformed the two may notice more or less
 			require.NoError(t, err)

@@ -1,17 +1,20 @@
-package imapadapter
+// Package deflate compresses and decompresses a connection (RFC 4978, RFC 1951) with
+// little memory for each idle one. It does no I/O beyond the reader and the writer
+// that it is given.
+package deflate
 
 import (
 	"errors"
 	"io"
 )
 
-// An inflater reads what a client compressed (RFC 1951). The standard library's
-// reader does not fit: it hands out what it has decoded at the end of certain blocks
-// only, and clients that flush by Z_PARTIAL_FLUSH, which RFC 4978 allows, would wait
-// for ever; and it holds 44 KB for each connection from the start. This one hands
-// out all that can be decoded of what came, and its window grows with what it has
-// seen, up to the 32 KiB of the format.
-type inflater struct {
+// A Reader decompresses. It returns all that can be decoded of what has come, and its
+// window grows with what it has seen, up to the 32 KiB of the format.
+//
+// The standard library's reader does not fit: it returns what it has decoded at the
+// end of certain blocks only, so clients that flush by Z_PARTIAL_FLUSH, which RFC 4978
+// allows, would wait for ever; and it holds 44 KB from the start.
+type Reader struct {
 	src  io.Reader
 	buf  []byte
 	in   []byte // of buf, not taken yet
@@ -22,7 +25,7 @@ type inflater struct {
 	window []byte // the last bytes that were decoded, a ring once it is full
 	at     int    // where the next one goes
 
-	step   func(*inflater) error
+	step   func(*Reader) error
 	final  bool
 	left   int // bytes of a stored block
 	length int // bytes of a match that are still to be copied
@@ -36,22 +39,23 @@ type inflater struct {
 }
 
 const (
-	inflateWindow = 32 << 10
-	inflateBuffer = 1 << 10
+	windowSize = 32 << 10
+	bufferSize = 1 << 10
 )
 
 var (
-	errDeflate = errors.New("compressed data is malformed")
-	errHungry  = errors.New("more input is needed") // of a step; nothing was taken
+	errMalformed = errors.New("compressed data is malformed")
+	errHungry    = errors.New("more input is needed") // of a step; nothing was taken
 )
 
-func newInflater(src io.Reader) *inflater {
-	return &inflater{src: src, step: (*inflater).header}
+// NewReader returns a Reader of what src compressed.
+func NewReader(src io.Reader) *Reader {
+	return &Reader{src: src, step: (*Reader).header}
 }
 
 // Read decodes until p is full, or until it has something and would have to wait
 // for more.
-func (f *inflater) Read(p []byte) (int, error) {
+func (f *Reader) Read(p []byte) (int, error) {
 	n := 0
 	for n < len(p) {
 		if f.length > 0 {
@@ -82,9 +86,9 @@ func (f *inflater) Read(p []byte) (int, error) {
 }
 
 // fill waits for more input.
-func (f *inflater) fill() {
+func (f *Reader) fill() {
 	if f.buf == nil {
-		f.buf = make([]byte, inflateBuffer)
+		f.buf = make([]byte, bufferSize)
 	}
 	n, err := f.src.Read(f.buf)
 	f.in = f.buf[:n]
@@ -94,13 +98,13 @@ func (f *inflater) fill() {
 }
 
 // put appends a byte to the window.
-func (f *inflater) put(b byte) {
-	if len(f.window) < inflateWindow {
+func (f *Reader) put(b byte) {
+	if len(f.window) < windowSize {
 		f.window = append(f.window, b)
 		f.at = len(f.window)
 		return
 	}
-	if f.at == inflateWindow {
+	if f.at == windowSize {
 		f.at = 0
 	}
 	f.window[f.at] = b
@@ -108,12 +112,12 @@ func (f *inflater) put(b byte) {
 }
 
 // copyMatch copies what it can of the match at work.
-func (f *inflater) copyMatch(p []byte) int {
+func (f *Reader) copyMatch(p []byte) int {
 	n := min(f.length, len(p))
 	for i := range n {
 		from := f.at - f.back
 		if from < 0 {
-			from += inflateWindow
+			from += windowSize
 		}
 		p[i] = f.window[from]
 		f.put(p[i])
@@ -123,7 +127,7 @@ func (f *inflater) copyMatch(p []byte) int {
 }
 
 // need makes k bits ready, at most 56.
-func (f *inflater) need(k uint) bool {
+func (f *Reader) need(k uint) bool {
 	for f.n <= 56 && len(f.in) > 0 {
 		f.bits |= uint64(f.in[0]) << f.n
 		f.in = f.in[1:]
@@ -132,7 +136,7 @@ func (f *inflater) need(k uint) bool {
 	return f.n >= k
 }
 
-func (f *inflater) take(k uint) int {
+func (f *Reader) take(k uint) int {
 	v := int(f.bits & (1<<k - 1))
 	f.bits >>= k
 	f.n -= k
@@ -140,7 +144,7 @@ func (f *inflater) take(k uint) int {
 }
 
 // header reads the header of a block (RFC 1951 section 3.2.3).
-func (f *inflater) header() error {
+func (f *Reader) header() error {
 	if f.final {
 		return io.EOF
 	}
@@ -151,34 +155,34 @@ func (f *inflater) header() error {
 	switch f.take(2) {
 	case 0:
 		f.take(f.n % 8)
-		f.step = (*inflater).stored
+		f.step = (*Reader).stored
 	case 1:
 		f.fixed()
-		f.step = (*inflater).symbol
+		f.step = (*Reader).symbol
 	case 2:
-		f.step = (*inflater).counts
+		f.step = (*Reader).counts
 	default:
-		return errDeflate
+		return errMalformed
 	}
 	return nil
 }
 
 // stored reads the length of a block that is not compressed.
-func (f *inflater) stored() error {
+func (f *Reader) stored() error {
 	if !f.need(32) {
 		return errHungry
 	}
 	n := f.take(16)
 	if f.take(16) != n^0xffff {
-		return errDeflate
+		return errMalformed
 	}
-	f.left, f.step = n, (*inflater).storedByte
+	f.left, f.step = n, (*Reader).storedByte
 	return nil
 }
 
-func (f *inflater) storedByte() error {
+func (f *Reader) storedByte() error {
 	if f.left == 0 {
-		f.step = (*inflater).header
+		f.step = (*Reader).header
 		return nil
 	}
 	if !f.need(8) {
@@ -190,7 +194,7 @@ func (f *inflater) storedByte() error {
 }
 
 // fixed prepares the codes of section 3.2.6.
-func (f *inflater) fixed() {
+func (f *Reader) fixed() {
 	t := f.table[:288]
 	for i := range t {
 		switch {
@@ -212,28 +216,28 @@ func (f *inflater) fixed() {
 }
 
 // counts begins a block with codes of its own (section 3.2.7).
-func (f *inflater) counts() error {
+func (f *Reader) counts() error {
 	if !f.need(14) {
 		return errHungry
 	}
 	f.nlen, f.nsym, f.ncode = f.take(5)+257, f.take(5)+1, f.take(4)+4
 	if f.nlen > 286 || f.nsym > 30 {
-		return errDeflate
+		return errMalformed
 	}
 	clear(f.table[:])
-	f.have, f.step = 0, (*inflater).codeLength
+	f.have, f.step = 0, (*Reader).codeLength
 	return nil
 }
 
 var codeOrder = [19]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // codeLength reads the lengths of the codes in which the lengths are written.
-func (f *inflater) codeLength() error {
+func (f *Reader) codeLength() error {
 	if f.have == f.ncode {
 		if !f.lit.make(f.table[:19]) {
-			return errDeflate
+			return errMalformed
 		}
-		f.have, f.step = 0, (*inflater).symbolLength
+		f.have, f.step = 0, (*Reader).symbolLength
 		return nil
 	}
 	if !f.need(3) {
@@ -245,13 +249,13 @@ func (f *inflater) codeLength() error {
 }
 
 // symbolLength reads the length of the next code, or several alike.
-func (f *inflater) symbolLength() error {
+func (f *Reader) symbolLength() error {
 	total := f.nlen + f.nsym
 	if f.have == total {
 		if f.table[256] == 0 || !f.lit.make(f.table[:f.nlen]) || !f.dist.make(f.table[f.nlen:total]) {
-			return errDeflate
+			return errMalformed
 		}
-		f.step = (*inflater).symbol
+		f.step = (*Reader).symbol
 		return nil
 	}
 	f.need(14)
@@ -263,7 +267,7 @@ func (f *inflater) symbolLength() error {
 	switch sym {
 	case 16:
 		if f.have == 0 {
-			return errDeflate
+			return errMalformed
 		}
 		value, base, extra = f.table[f.have-1], 3, 2
 	case 17:
@@ -277,7 +281,7 @@ func (f *inflater) symbolLength() error {
 	f.take(used)
 	repeat := base + f.take(extra)
 	if f.have+repeat > total {
-		return errDeflate
+		return errMalformed
 	}
 	for range repeat {
 		f.table[f.have] = value
@@ -295,7 +299,7 @@ var (
 
 // symbol reads a byte, a match or the end of the block. Nothing is taken of the
 // input before all of it is there.
-func (f *inflater) symbol() error {
+func (f *Reader) symbol() error {
 	f.need(48)
 	sym, used, err := f.lit.decode(f.bits, f.n)
 	switch {
@@ -307,10 +311,10 @@ func (f *inflater) symbol() error {
 		return nil
 	case sym == 256:
 		f.take(used)
-		f.step = (*inflater).header
+		f.step = (*Reader).header
 		return nil
 	case sym > 285:
-		return errDeflate
+		return errMalformed
 	}
 	extra := uint(lengthExtra[sym-257])
 	if used+extra > f.n {
@@ -324,7 +328,7 @@ func (f *inflater) symbol() error {
 	case err != nil:
 		return err
 	case d > 29:
-		return errDeflate
+		return errMalformed
 	}
 	used += usedDist
 	extra = uint(distExtra[d])
@@ -333,7 +337,7 @@ func (f *inflater) symbol() error {
 	}
 	back := int(distBase[d]) + int(f.bits>>used&(1<<extra-1))
 	if back > len(f.window) {
-		return errDeflate
+		return errMalformed
 	}
 	f.take(used + extra)
 	f.length, f.back = length, back
@@ -391,5 +395,5 @@ func (h *huffman) decode(bits uint64, n uint) (sym int, used uint, err error) {
 		first = (first + count) << 1
 		code <<= 1
 	}
-	return 0, 0, errDeflate
+	return 0, 0, errMalformed
 }

@@ -1,18 +1,18 @@
-package imapadapter
+package frame
 
 import "math"
 
-// A lineScanner reads one line of a command byte by byte and knows at its end
+// A scanner reads one line of a command byte by byte and knows at its end
 // whether a literal follows (RFC 9051 section 4.3) and what is wrong with the
 // line. It is fed every byte, also of lines that are too long to keep, so that
 // a line that is dropped is framed like one that is taken.
 //
-// It takes as quoted string and as literal header what the engine's decoder
-// takes, and less: where the decoder is more lenient than the grammar (a line
-// break inside a quoted string, a CR or an LF alone) the scanner reports a
-// fault. Two readers that disagree about where a command ends are how one
-// command is smuggled inside another.
-type lineScanner struct {
+// It takes as quoted string and as literal header what go-imap's decoder takes, and
+// less: where that is more lenient than the grammar (a line break inside a quoted
+// string, a CR or an LF alone) the scanner reports a fault. Two readers that
+// disagree about where a command ends are how one command is smuggled inside
+// another.
+type scanner struct {
 	length  int  // bytes so far, the line end not counted
 	prev    byte // the last byte but the line end
 	visible byte // the last byte that is no space
@@ -45,7 +45,7 @@ const (
 )
 
 // feed takes the next byte and reports whether it ended the line.
-func (s *lineScanner) feed(b byte) (end bool) {
+func (s *scanner) feed(b byte) (end bool) {
 	if b == '\n' {
 		s.bareLF = !s.cr
 		return true
@@ -66,7 +66,7 @@ func (s *lineScanner) feed(b byte) (end bool) {
 	return false
 }
 
-func (s *lineScanner) token(b byte) {
+func (s *scanner) token(b byte) {
 	switch {
 	case b == 0:
 		s.nul = true
@@ -89,7 +89,7 @@ func (s *lineScanner) token(b byte) {
 // openHeader begins a header. A literal stands where an argument may begin:
 // after a space or an opening parenthesis, and after the tilde of a literal8
 // that does.
-func (s *lineScanner) openHeader() {
+func (s *scanner) openHeader() {
 	s.header = headerOpen
 	s.start = s.length
 	if s.prev == '~' {
@@ -103,7 +103,7 @@ func (s *lineScanner) openHeader() {
 
 func beginsArgument(prev byte) bool { return prev == ' ' || prev == '(' }
 
-func (s *lineScanner) inHeader(b byte) {
+func (s *scanner) inHeader(b byte) {
 	switch {
 	case '0' <= b && b <= '9' && s.header <= headerDigits:
 		if s.header == headerDigits && s.size == 0 {
@@ -127,20 +127,20 @@ func (s *lineScanner) inHeader(b byte) {
 }
 
 // literal reports whether the line, which has ended, announces a literal.
-func (s *lineScanner) literal() bool {
+func (s *scanner) literal() bool {
 	return s.header == headerClosed && !s.quoted
 }
 
 // ambiguous reports whether the client may see the end of its line, or a
 // literal behind it, where the scanner sees none: then nothing after this line
 // can be trusted, and the connection has to end.
-func (s *lineScanner) ambiguous() bool {
+func (s *scanner) ambiguous() bool {
 	brace := s.visible == '}' && (s.quoted || s.stray)
 	return s.bareLF || brace || s.literal() && s.huge && s.nonSync
 }
 
 // fault says what is wrong with the line, which has ended, or returns "".
-func (s *lineScanner) fault() string {
+func (s *scanner) fault() string {
 	switch {
 	case s.bareLF:
 		return "line ends without CR"

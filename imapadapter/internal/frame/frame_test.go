@@ -1,12 +1,9 @@
-package imapadapter
+package frame
 
 import (
 	"errors"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -15,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func scan(line string) *lineScanner {
-	s := &lineScanner{}
+func scan(line string) *scanner {
+	s := &scanner{}
 	for i := range len(line) {
 		if s.feed(line[i]) {
 			if i != len(line)-1 {
@@ -98,20 +95,23 @@ func TestLineScanner(t *testing.T) {
 	}
 }
 
-// newFrames returns a reader of what r yields, with the limits of an
-// authenticated client.
-func newFrames(r io.Reader) *frameReader {
-	return &frameReader{
-		in: input{src: r}, limits: func(string) frameLimits { return frameLimits{maxEngineLine, maxEngineLiteral, defaultMaxLiteral} },
-		admit:      func(string, string) *refusal { return nil },
-		maxMessage: func() int64 { return 1000 },
-		maxDrop:    func() int64 { return 2000 },
-		proceed:    func() error { return nil },
-		pace:       func() {},
-	}
+// A client is the policy of an authenticated client.
+type client struct{ asked int }
+
+var limits = Limits{Line: 50 << 10, Literal: 4096, Literals: 64 << 10, Message: 1000, Drop: 2000}
+
+func (*client) Limits(string) Limits          { return limits }
+func (*client) Admit(string, string) *Refusal { return nil }
+func (c *client) Proceed() error              { c.asked++; return nil }
+func (*client) Pace()                         {}
+
+func newReader(r io.Reader) *Reader {
+	f := &Reader{}
+	f.Init(r, &client{})
+	return f
 }
 
-func TestFrameReader(t *testing.T) {
+func TestReader(t *testing.T) {
 	const sent = "a1 LOGIN {3+}\r\nfoo {3}\r\nbar\r\n" +
 		"a2 uid fetch 1 flags\r\n" +
 		"a3 APPEND {5}\r\nINBOX ~{4+}\r\nmail\r\n" +
@@ -122,42 +122,96 @@ func TestFrameReader(t *testing.T) {
 		"late EOF": iotest.DataErrReader(strings.NewReader(sent)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFrames(r)
-			asked := 0
-			f.proceed = func() error { asked++; return nil }
+			f, cl := &Reader{}, &client{}
+			f.Init(r, cl)
 			c, err := f.Next()
 			require.NoError(t, err)
-			assert.Equal(t, "a1 LOGIN {3+}\r\nfoo {3+}\r\nbar\r\n", string(c.text))
-			assert.Equal(t, []int{15, 18, 25, 28, 30}, c.cuts)
-			assert.Equal(t, "LOGIN", c.name)
-			assert.Equal(t, int64(-1), c.message)
-			assert.Equal(t, 1, asked)
+			assert.Equal(t, "a1 LOGIN {3+}\r\nfoo {3+}\r\nbar\r\n", string(c.Text))
+			assert.Equal(t, []int{15, 18, 25, 28, 30}, c.Cuts)
+			assert.Equal(t, "LOGIN", c.Name)
+			assert.Equal(t, int64(-1), c.Message)
+			assert.Equal(t, 1, cl.asked)
 			c, err = f.Next()
 			require.NoError(t, err)
-			assert.Equal(t, "UID FETCH", c.name)
-			assert.Equal(t, "a2", c.tag)
+			assert.Equal(t, "UID FETCH", c.Name)
+			assert.Equal(t, "a2", c.Tag)
 			c, err = f.Next()
 			require.NoError(t, err)
-			assert.Equal(t, "a3 APPEND {5+}\r\nINBOX ~{4+}\r\n", string(c.text))
-			assert.Equal(t, int64(4), c.message)
-			assert.True(t, c.nonSync)
-			assert.Equal(t, 2, asked)
-			f.abandon(c.message)
+			assert.Equal(t, "a3 APPEND {5+}\r\nINBOX ~{4+}\r\n", string(c.Text))
+			assert.Equal(t, int64(4), c.Message)
+			assert.True(t, c.NonSync)
+			assert.Equal(t, 2, cl.asked)
+			f.Abandon(c.Message)
 			c, err = f.Next()
 			require.NoError(t, err)
-			assert.Equal(t, "a4 APPEND INBOX {9}\r\n", string(c.text), "a message is asked for by the engine")
-			assert.False(t, c.nonSync)
-			assert.Equal(t, 2, asked)
+			assert.Equal(t, "a4 APPEND INBOX {9}\r\n", string(c.Text), "a message is asked for by the engine")
+			assert.False(t, c.NonSync)
+			assert.Equal(t, 2, cl.asked)
 			_, err = f.Next()
 			assert.Equal(t, io.EOF, err)
 		})
 	}
 }
 
-// TestFrameReaderGivesBack checks that nothing is held between commands.
-func TestFrameReaderGivesBack(t *testing.T) {
+// The line behind a message ends the command, or announces another message. Of a
+// message that is announced and not read, nothing is taken for a command.
+func TestTail(t *testing.T) {
+	const evil = "x DELETE INBOX\r\n"
+	tests := []struct {
+		tail   string
+		multi  bool
+		next   string // what announces another message
+		text   string // of the refusal
+		fatal  bool
+		follow string // the next command
+	}{
+		{")\r\n", false, "", "", false, "a2 NOOP\r\n"},
+		{") \r\n", true, "", "", false, "a2 NOOP\r\n"},
+		{"\r\n", false, "", "BAD [CLIENTBUG] Syntax error after the message", true, ""},
+		{")x\r\n", false, "", "BAD [CLIENTBUG] Syntax error after the message", true, ""},
+		{") {16+}\r\n", false, "", "BAD [CLIENTBUG] Syntax error after the message", true, ""},
+		{") {16+}\r\n" + evil + "\r\n", true, " {16+}\r\n", "", false, "a2 NOOP\r\n"},
+		{") () UTF8 (~{16+}\r\n" + evil + ")\r\n", true, " () UTF8 (~{16+}\r\n", "", false, "a2 NOOP\r\n"},
+		{") {0+}\r\n\r\n", true, "", "NO A message cannot be empty", false, "a2 NOOP\r\n"},
+		{") {1600+}\r\n" + strings.Repeat(evil, 100) + "\r\n", true, "", "NO [TOOBIG] Messages are limited to 1000 bytes", false, "a2 NOOP\r\n"},
+		{") {1600}\r\n", true, "", "NO [TOOBIG] Messages are limited to 1000 bytes", false, "a2 NOOP\r\n"},
+		{") {3000+}\r\n", true, "", "NO [TOOBIG] Messages are limited to 1000 bytes", true, ""},
+		{")\n", true, "", "BAD [CLIENTBUG] Syntax error after the message", true, ""},
+	}
+	for _, tt := range tests {
+		f := newReader(strings.NewReader("a1 APPEND INBOX UTF8 (~{1+}\r\nm" + tt.tail + "a2 NOOP\r\n"))
+		c, err := f.Next()
+		require.NoError(t, err)
+		require.True(t, c.Closing)
+		_, err = io.ReadFull(f, make([]byte, 1))
+		require.NoError(t, err)
+		next, err := f.Tail(c, tt.multi)
+		assert.Equal(t, tt.next, string(next), "%q", tt.tail)
+		var bad *Refusal
+		if tt.text != "" {
+			require.ErrorAs(t, err, &bad, "%q", tt.tail)
+			assert.Equal(t, Refusal{Tag: "a1", Text: tt.text, Fatal: tt.fatal}, *bad, "%q", tt.tail)
+		} else {
+			require.NoError(t, err, "%q", tt.tail)
+		}
+		if tt.follow == "" {
+			continue
+		}
+		if next != nil {
+			require.Equal(t, int64(16), c.Message)
+			require.Equal(t, strings.Contains(tt.tail, "(~"), c.Closing)
+			f.Abandon(c.Message)
+		}
+		c, err = f.Next()
+		require.NoError(t, err, "%q", tt.tail)
+		assert.Equal(t, tt.follow, string(c.Text), "%q", tt.tail)
+	}
+}
+
+// TestReaderGivesBack checks that nothing is held between commands.
+func TestReaderGivesBack(t *testing.T) {
 	long := "a1 NOOP " + strings.Repeat("x", 20000) + "\r\n"
-	f := newFrames(io.MultiReader(strings.NewReader(long), strings.NewReader("a2 NOOP\r\n")))
+	f := newReader(io.MultiReader(strings.NewReader(long), strings.NewReader("a2 NOOP\r\n")))
 	for range 2 {
 		_, err := f.Next()
 		require.NoError(t, err)
@@ -170,9 +224,9 @@ func TestFrameReaderGivesBack(t *testing.T) {
 }
 
 func TestReaderWithoutProgress(t *testing.T) {
-	_, err := newFrames(iotest.TimeoutReader(emptyReader{})).Next()
+	_, err := newReader(iotest.TimeoutReader(emptyReader{})).Next()
 	assert.Error(t, err)
-	_, err = newFrames(emptyReader{}).Next()
+	_, err = newReader(emptyReader{}).Next()
 	assert.Equal(t, io.ErrNoProgress, err)
 }
 
@@ -180,35 +234,18 @@ type emptyReader struct{}
 
 func (emptyReader) Read([]byte) (int, error) { return 0, nil }
 
-// sessionBytes returns what clients send in the files of testdata/sessions.
-func sessionBytes(t testing.TB) []string {
-	files, err := filepath.Glob("testdata/sessions/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	var all []string
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		var b strings.Builder
-		for l := range strings.SplitSeq(string(text), "\n") {
-			if s, ok := strings.CutPrefix(l, "C: "); ok {
-				b.WriteString(s + "\r\n")
-			} else if s, ok := strings.CutPrefix(l, "C| "); ok {
-				raw, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, `\"`) + `"`)
-				require.NoError(t, err)
-				b.WriteString(raw)
-			}
-		}
-		all = append(all, b.String())
-	}
-	return all
-}
-
 // FuzzFrames reads any bytes as commands. What comes out is bounded, is cut at
 // lines and literals, and read again is the same; and the splits of what comes
 // in make no difference.
 func FuzzFrames(f *testing.F) {
-	for _, s := range sessionBytes(f) {
+	for _, s := range []string{
+		"a1 LOGIN {3+}\r\nfoo {3}\r\nbar\r\na2 NOOP\r\n",
+		"a1 APPEND INBOX (\\Seen) {5}\r\nmail\n\r\na2 APPEND {5+}\r\nINBOX UTF8 (~{4+}\r\nmail)\r\n",
+		"a1 UID REPLACE 7 {5+}\r\nINBOX {4}\r\nmail\r\na2 REPLACE {1+}\r\n7 INBOX {4}\r\n",
+		"a1 DELETE {6000+}\r\nx\r\n", "a1 APPEND INBOX {5000+}\r\n", "a1 SEARCH TEXT {4096+}\r\n" + strings.Repeat("x", 4096) + "\r\n",
+		"a1 DELETE {3+}\nfoo\r\n", "a1 DELETE \"foo {3+}\r\nbar\r\n", "a1 DELETE {3-}\r\n", "a1 DELETE x{3+}\r\nbar\r\n", "a1 DELETE ~{3+}\r\nbar\r\n",
+		strings.Repeat("\r\n", 101), "GET / HTTP/1.1\r\n", "a1 " + strings.Repeat("x", 60<<10) + "\r\na2 NOOP\r\n", "a1 DELETE {18446744073709551616+}\r\n",
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -227,15 +264,15 @@ func FuzzFrames(f *testing.F) {
 }
 
 func readFrames(t *testing.T, r io.Reader) []string {
-	f := newFrames(r)
+	f := newReader(r)
 	var all []string
 	for {
 		c, err := f.Next()
-		var bad *refusal
+		var bad *Refusal
 		if errors.As(err, &bad) {
-			require.NotContains(t, bad.tag+bad.text, "\n")
-			all = append(all, bad.tag+" "+bad.text)
-			if bad.fatal {
+			require.NotContains(t, bad.Tag+bad.Text, "\n")
+			all = append(all, bad.Tag+" "+bad.Text)
+			if bad.Fatal {
 				return all
 			}
 			continue
@@ -244,33 +281,33 @@ func readFrames(t *testing.T, r io.Reader) []string {
 			return all
 		}
 		checkCuts(t, c)
-		all = append(all, "command "+string(c.text))
-		if c.message >= 0 {
-			f.abandon(c.message)
+		all = append(all, "command "+string(c.Text))
+		if c.Message >= 0 {
+			f.Abandon(c.Message)
 		}
 	}
 }
 
 // checkCuts follows the pieces of a command as the engine reads them.
-func checkCuts(t *testing.T, c *command) {
-	require.LessOrEqual(t, len(c.text), maxEngineLine+defaultMaxLiteral+2*len(c.cuts))
+func checkCuts(t *testing.T, c *Command) {
+	require.LessOrEqual(t, len(c.Text), limits.Line+int(limits.Literals)+2*len(c.Cuts))
 	from := 0
-	for i := 0; i < len(c.cuts); i++ {
-		line := string(c.text[from:c.cuts[i]])
-		from = c.cuts[i]
+	for i := 0; i < len(c.Cuts); i++ {
+		line := string(c.Text[from:c.Cuts[i]])
+		from = c.Cuts[i]
 		s := scan(line)
 		require.Empty(t, s.fault())
-		last := i == len(c.cuts)-1
-		require.Equal(t, last && c.message < 0, !s.literal())
+		last := i == len(c.Cuts)-1
+		require.Equal(t, last && c.Message < 0, !s.literal())
 		if last {
 			break
 		}
 		require.True(t, s.nonSync)
 		if s.size > 0 {
 			i++
-			require.Equal(t, from+int(s.size), c.cuts[i])
-			from = c.cuts[i]
+			require.Equal(t, from+int(s.size), c.Cuts[i])
+			from = c.Cuts[i]
 		}
 	}
-	require.Equal(t, len(c.text), from)
+	require.Equal(t, len(c.Text), from)
 }

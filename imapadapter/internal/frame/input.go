@@ -1,4 +1,4 @@
-package imapadapter
+package frame
 
 import (
 	"io"
