@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"mailbox":              {"blob", "crypto", "eventlog", "mailbox/message", "observe"},
 
 	"imapadapter":                  {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire", "imapadapter/internal/frame", "imapadapter/internal/deflate"},
+	"imapadapter/guard":            {"imapadapter/internal/frame"},
 	"imapadapter/internal/wire":    {"mailbox/message"},
 	"imapadapter/internal/frame":   {},
 	"imapadapter/internal/deflate": {},
@@ -53,7 +54,7 @@ var allowed = map[string][]string{
 
 // only says which packages may import what is outside.
 var only = map[string][]string{
-	"github.com/emersion/go-imap/":        {"imapadapter", "examples"},
+	"github.com/emersion/go-imap/":        {"imapadapter", "imapadapter/guard", "examples"},
 	"github.com/emersion/go-smtp":         {"lmtpadapter"},
 	"github.com/emersion/go-message":      {"mailbox/message"},
 	"filippo.io/age":                      {"crypto"},
@@ -64,7 +65,7 @@ var only = map[string][]string{
 	"github.com/prometheus/":              {"observe/promobserver", "examples"},
 	"go.opentelemetry.io/":                {},
 	"net/http":                            {"examples", "blob/s3blob", "blob/s3blob/s3url", "internal/fakes3"},
-	"net":                                 {"imapadapter", "lmtpadapter", "examples", "blob/s3blob/s3url"},
+	"net":                                 {"imapadapter", "imapadapter/guard", "lmtpadapter", "examples", "blob/s3blob/s3url"},
 }
 
 func TestLayers(t *testing.T) {
