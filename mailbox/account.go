@@ -57,9 +57,6 @@ const neverFresh = math.MinInt64 / 2
 // makes the process look whether another process has written.
 const defaultFreshness = 200 * time.Millisecond
 
-// maxMeta bounds one message's encoded metadata, in bytes.
-const maxMeta = 512 << 10
-
 func accountPrefix(id eventlog.ID) string { return "acct/" + id.String() + "/" }
 
 func bodyName(prefix string, id eventlog.ObjectID) string {
@@ -325,7 +322,7 @@ const (
 
 // metas returns the encoded metadata of all messages of a source.
 func (a *account) metas(ctx context.Context, src metaSource) ([][]byte, error) {
-	v, err := a.store.cache.load(ctx, src.key(a.id), func() (any, int64, error) {
+	v, err := a.store.cache.load(ctx, sourceKey(a.id, src), func() (any, int64, error) {
 		metas, err := a.readMetas(ctx, src)
 		if err != nil {
 			return nil, 0, err
@@ -338,8 +335,8 @@ func (a *account) metas(ctx context.Context, src metaSource) ([][]byte, error) {
 	return v.([][]byte), nil
 }
 
-func (s metaSource) key(account eventlog.ID) cacheKey {
-	return cacheKey{account: account, object: s.segment, position: s.entry}
+func sourceKey(account eventlog.ID, src metaSource) cacheKey {
+	return cacheKey{account: account, object: src.segment, position: src.entry}
 }
 
 func metasMemory(metas [][]byte) int64 {
@@ -374,47 +371,8 @@ func (a *account) readMetas(ctx context.Context, src metaSource) ([][]byte, erro
 func (a *account) noteEntry(e eventlog.Entry) {
 	if metas, err := entryMetas(e); err == nil && len(metas) > 0 {
 		src := metaSource{entry: ModSeq(e.Pos)}
-		a.store.cache.put(src.key(a.id), metas, metasMemory(metas))
+		a.store.cache.put(sourceKey(a.id, src), metas, metasMemory(metas))
 	}
-}
-
-// entryMetas collects the metadata of the messages that a log entry added, in
-// the order in which apply counts them.
-func entryMetas(entry eventlog.Entry) ([][]byte, error) {
-	var metas [][]byte
-	for _, rec := range entry.Records {
-		e, err := decodeEvent(rec)
-		if err != nil {
-			if entry.Kind == eventlog.Delivered {
-				continue // apply skipped it
-			}
-			return nil, err
-		}
-		metas = appendMetas(metas, e)
-	}
-	return metas, nil
-}
-
-func appendMetas(metas [][]byte, e event) [][]byte {
-	var added []newMessage
-	switch e := e.(type) {
-	case *addMessages:
-		added = e.Messages
-	case *importMessages:
-		added = e.Messages
-	case *deliver:
-		if e.check() == nil {
-			added = e.Messages
-		}
-	case *many:
-		for _, e := range e.events {
-			metas = appendMetas(metas, e)
-		}
-	}
-	for _, m := range added {
-		metas = append(metas, m.Meta)
-	}
-	return metas
 }
 
 // meta returns a message's metadata.

@@ -139,8 +139,9 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 				return nil, err
 			}
 		}
-		if uint64(len(p.staged)) > maxMessage-uint64(m.uidNext) {
-			return nil, ErrUIDsUsedUp
+		first, err := m.nextUIDs(int64(len(p.staged)))
+		if err != nil {
+			return nil, err
 		}
 		var e event = &addMessages{Mailbox: m.id, Time: now, Messages: p.staged}
 		if p.replace != nil {
@@ -156,7 +157,7 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 		refused = false
 		done = done[:0]
 		for i := range p.staged {
-			done = append(done, Appended{UIDValidity: m.uidValidity, UID: m.uidNext + UID(i)})
+			done = append(done, Appended{UIDValidity: m.uidValidity, UID: first + UID(i)})
 		}
 		return e, nil
 	})

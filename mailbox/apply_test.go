@@ -35,7 +35,7 @@ func write(t testing.TB, a *Account, events ...event) error {
 func TestEventsThatDoNotFit(t *testing.T) {
 	a := inboxOf(t, 300) // in a snapshot: pages must be read
 	require.NoError(t, a.Create(t.Context(), "x"))
-	added := []newMessage{{Body: sampleBody(1), Meta: sampleMeta("")}}
+	added := []newMessage{{Body: bodyOf(1), Meta: metaOf("")}}
 	var keywords []string
 	for i := range MaxKeywords + 1 {
 		keywords = append(keywords, fmt.Sprint("k", i))
@@ -158,32 +158,6 @@ func TestDates(t *testing.T) {
 	require.ErrorIs(t, err, ErrBadDate)
 }
 
-// The newest runs of expunged UIDs are remembered, each entry whole or not at all.
-func TestVanishedIsBounded(t *testing.T) {
-	m := &Mailbox{}
-	for at := ModSeq(1); at <= 50; at++ {
-		var uids uidSet
-		for i := range UID(100) {
-			uids.add(UID(at)*1000 + 2*i)
-		}
-		m.remember(at, uids)
-		require.LessOrEqual(t, len(m.vanished), maxVanished)
-		require.Zero(t, len(m.vanished)%100)
-		for _, v := range m.vanished {
-			require.Greater(t, v.at, m.forgotten)
-		}
-	}
-	require.Equal(t, ModSeq(40), m.forgotten)
-	require.Len(t, m.vanished, 1000)
-	var huge uidSet
-	for i := range UID(maxVanished + 1) {
-		huge.add(1_000_000 + 2*i)
-	}
-	m.remember(51, huge)
-	require.Empty(t, m.vanished)
-	require.Equal(t, ModSeq(51), m.forgotten)
-}
-
 // Pages after any history: in order, never empty, never too full, with true
 // counts; a snapshot joins small ones, writes no other again, and leaves no
 // message's metadata to the log.
@@ -230,7 +204,7 @@ func TestPagesAtTheirBounds(t *testing.T) {
 func soundPages(t *testing.T, a *Account) {
 	t.Helper()
 	for _, m := range a.account.state().boxes {
-		st, last, sum := m.Status(), UID(0), &Mailbox{}
+		last, sum := UID(0), &Mailbox{}
 		for i, r := range m.pages {
 			require.Nil(t, r.page)
 			p, err := a.account.page(t.Context(), r)
@@ -246,10 +220,10 @@ func soundPages(t *testing.T, a *Account) {
 				require.Greater(t, m.pages[i-1].count+r.count, pageRows/2)
 			}
 		}
-		require.Equal(t, st.Messages, sum.exists)
-		require.Equal(t, st.Unseen, sum.unseen)
-		require.Equal(t, st.Deleted, sum.deleted)
-		require.EqualValues(t, st.Size, sum.size)
+		require.Equal(t, m.exists, sum.exists)
+		require.Equal(t, m.unseen, sum.unseen)
+		require.Equal(t, m.deleted, sum.deleted)
+		require.Equal(t, m.size, sum.size)
 	}
 }
 

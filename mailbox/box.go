@@ -5,15 +5,6 @@ import (
 	"sort"
 )
 
-// maxVanished bounds how many runs of expunged UIDs a mailbox remembers.
-const maxVanished = 1024
-
-// vanished is a run of UIDs that were expunged by one log entry.
-type vanished struct {
-	at          ModSeq
-	first, last UID
-}
-
 // Mailbox is one folder at one position of the log: its messages, flags and
 // counts. It never changes: applying an event makes a new Mailbox that shares
 // every page the event did not touch, so a session may keep one as long as it
@@ -36,40 +27,9 @@ type Mailbox struct {
 	size                    uint64
 }
 
-// ID returns the mailbox's lasting identity.
-func (m *Mailbox) ID() MailboxID { return m.id }
-
-// Name returns the mailbox's name, UTF-8, levels separated by [Separator].
-func (m *Mailbox) Name() string { return m.name }
-
-// UIDValidity returns the value of RFC 9051 section 2.3.1.1, which never
-// changes in the mailbox's life.
-func (m *Mailbox) UIDValidity() uint32 { return m.uidValidity }
-
-// UIDNext returns the UID that the next message will get.
-func (m *Mailbox) UIDNext() UID { return m.uidNext }
-
-// Len returns the number of messages.
-func (m *Mailbox) Len() int { return m.exists }
-
-// HighestModSeq returns the position of the entry that last changed a message
-// of the mailbox or expunged one (RFC 7162 section 3.1.2.1).
-func (m *Mailbox) HighestModSeq() ModSeq { return m.modseq }
-
-// SpecialUse returns the mailbox's special-use attributes (RFC 6154).
-func (m *Mailbox) SpecialUse() []string { return slices.Clone(m.special) }
-
 // Flags returns all flags that the mailbox defines, system flags first.
 func (m *Mailbox) Flags() []string {
 	return append(slices.Clone(systemFlags[:]), m.keywords...)
-}
-
-// Status returns the mailbox's counts.
-func (m *Mailbox) Status() Status {
-	return Status{
-		ID: m.id, Messages: m.exists, Unseen: m.unseen, Deleted: m.deleted, Size: int64(m.size),
-		UIDNext: m.uidNext, UIDValidity: m.uidValidity, HighestModSeq: m.modseq,
-	}
 }
 
 // edit returns a copy whose list of pages may be changed.
@@ -125,10 +85,8 @@ func (m *Mailbox) pageOf(u UID) int {
 // adding returns the mailbox with rows at its end. Their UIDs, MODSEQs and the
 // mailbox's UIDNEXT are given here: rows come in without.
 func (m *Mailbox) adding(at ModSeq, rows []row) *Mailbox {
-	next := m.uidNext
 	for i := range rows {
-		rows[i].uid = next
-		next++
+		rows[i].uid = m.uidNext + UID(i)
 	}
 	return m.placing(at, rows)
 }
@@ -189,19 +147,9 @@ func (m *Mailbox) expunging(at ModSeq, uids uidSet, get pageSource) (*Mailbox, b
 	return c, int64(m.exists-c.exists) == uids.count()
 }
 
-// remember notes UIDs that vanished, for clients that come back (RFC 7162
-// section 3.2.6), and forgets the oldest where there are too many.
-func (m *Mailbox) remember(at ModSeq, uids uidSet) {
-	v := make([]vanished, 0, len(m.vanished)+len(uids))
-	v = append(v, m.vanished...)
-	for _, r := range uids {
-		v = append(v, vanished{at, r.first, r.last})
-	}
-	if over := len(v) - maxVanished; over > 0 {
-		m.forgotten = v[over-1].at
-		v = slices.Clone(v[over:])
-		// An entry is remembered whole or not at all.
-		v = slices.DeleteFunc(v, func(x vanished) bool { return x.at <= m.forgotten })
-	}
-	m.vanished = v
+// emptied returns the mailbox as sessions see it once it was deleted.
+func (m *Mailbox) emptied() *Mailbox {
+	c := *m
+	c.pages, c.exists, c.unseen, c.deleted, c.size = nil, 0, 0, 0, 0
+	return &c
 }

@@ -87,7 +87,7 @@ func (a *account) decideFlags(ctx context.Context, m *Mailbox, uids uidSet, op F
 			continue
 		}
 		d.asked.add(uid)
-		if op.apply(was, bits) != was {
+		if was.change(op, bits) != was {
 			d.changed.add(uid)
 		}
 	}
@@ -160,13 +160,9 @@ func (a *account) decideCopy(ctx context.Context, from, to *Mailbox, uids uidSet
 	defined := *to
 	known := map[flagBits]bool{}
 	done.UIDValidity = to.uidValidity
-	next := to.uidNext
 	for h, err := range walk(ctx, a, from, nil, uids, nil) {
 		if err != nil {
 			return nil, Held{}, Copied{}, err
-		}
-		if next+1 < next {
-			return nil, Held{}, Copied{}, ErrUIDsUsedUp
 		}
 		if bits := h.page.flags[h.i]; !known[bits] {
 			known[bits] = true
@@ -177,8 +173,13 @@ func (a *account) decideCopy(ctx context.Context, from, to *Mailbox, uids uidSet
 		there.add(h.page.uids[h.i])
 		size = size.plus(Held{int64(h.page.sizes[h.i]), 1})
 		done.Source = append(done.Source, h.page.uids[h.i])
-		done.Dest = append(done.Dest, next)
-		next++
+	}
+	first, err := to.nextUIDs(int64(len(done.Source)))
+	if err != nil {
+		return nil, Held{}, Copied{}, err
+	}
+	for i := range done.Source {
+		done.Dest = append(done.Dest, first+UID(i))
 	}
 	return there, size, done, nil
 }

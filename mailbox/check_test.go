@@ -50,8 +50,8 @@ func TestCheckSaysWhatIsLost(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, a.account.writeSnapshot(ctx))
 	sent := a.account.state().byName("Sent").id
-	damaged := bodyName(a.account.prefix, a.account.state().byName(Inbox).row(t, a, 2).body.id)
-	missing := bodyName(a.account.prefix, a.account.state().byName(Inbox).row(t, a, 5).body.id)
+	damaged := bodyName(a.account.prefix, rowOf(t, a, a.account.state().byName(Inbox), 2).body.id)
+	missing := bodyName(a.account.prefix, rowOf(t, a, a.account.state().byName(Inbox), 5).body.id)
 	overwrite(t, blobs, damaged, flipLast)
 	require.NoError(t, blobs.Delete(ctx, missing))
 	lost := map[Loss]bool{}

@@ -19,6 +19,7 @@ import (
 	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/golden"
 )
 
 // handClock is a wall clock that a test moves.
@@ -153,7 +154,7 @@ func TestErasedMailIsErased(t *testing.T) {
 				require.NoError(t, a.account.writeSnapshot(ctx))
 			}
 			add(t, a, 3)
-			body := a.account.state().byName(Inbox).row(t, a, 2).body
+			body := rowOf(t, a, a.account.state().byName(Inbox), 2).body
 			words := [][]byte{[]byte("Margarethe"), []byte("boundless"), body.key.File[:]}
 			for _, w := range words {
 				require.True(t, bytes.Contains(openAll(t, blobs, a), w))
@@ -186,8 +187,8 @@ func TestErasedMailIsErased(t *testing.T) {
 	}
 }
 
-// row returns the message with a UID.
-func (m *Mailbox) row(t testing.TB, a *Account, u UID) row {
+// rowOf returns the message with a UID.
+func rowOf(t testing.TB, a *Account, m *Mailbox, u UID) row {
 	p, err := a.account.page(context.Background(), m.pages[m.pageOf(u)])
 	require.NoError(t, err)
 	i, ok := p.find(u)
@@ -702,9 +703,9 @@ func TestMarkCodec(t *testing.T) {
 	m := &mark{time: time.Unix(5, 0), objects: []markedObject{{markBody, eventlog.ObjectID{1}}, {markPage, eventlog.ObjectID{2}}},
 		segments: []segmentSize{{eventlog.ObjectID{3}, 256}}}
 	b := m.encode()
-	frozen(t, "mark", b)
+	golden.Equal(t, "mark", b)
 	g := gone{id: eventlog.ID{1}, since: time.Unix(5, 0), name: "name/" + strings.Repeat("ab", 32)}
-	frozen(t, "gone", g.encode())
+	golden.Equal(t, "gone", g.encode())
 	got, err := decodeMark(b)
 	require.NoError(t, err)
 	require.Equal(t, m, got)

@@ -317,7 +317,7 @@ func (in *inbox) room(more Held) error {
 		return nil
 	}
 	if a := in.store.openAccount(in.id); a != nil {
-		return q.check(a.state().usage(), more)
+		return q.check(usage(a.state()), more)
 	}
 	return q.check(in.quota.noted.plus(Held{in.size.Load(), in.count.Load()}), more)
 }

@@ -459,3 +459,69 @@ func must(err error) {
 		panic("mailbox: encode: " + err.Error())
 	}
 }
+
+// recordEvents decodes the events of one record of the log, in the order in which
+// they are applied. What somebody without the account's keys wrote must be a
+// delivery that checks; another record of that kind is eventlog.ErrSkip.
+func recordEvents(kind eventlog.Kind, record []byte) ([]event, error) {
+	e, err := decodeEvent(record)
+	d, delivery := e.(*deliver)
+	if kind == eventlog.Delivered {
+		if err != nil || !delivery {
+			return nil, fmt.Errorf("%w: not a delivery", eventlog.ErrSkip)
+		}
+		if err := d.check(); err != nil {
+			return nil, fmt.Errorf("%w: %w", eventlog.ErrSkip, err)
+		}
+		return []event{d}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if delivery {
+		return nil, errDoesNotFit
+	}
+	if all, ok := e.(*many); ok {
+		return all.events, nil
+	}
+	return []event{e}, nil
+}
+
+// entryMetas collects the metadata of the messages that a log entry added, in
+// the order in which apply counts them.
+func entryMetas(entry eventlog.Entry) ([][]byte, error) {
+	var metas [][]byte
+	for _, rec := range entry.Records {
+		e, err := decodeEvent(rec)
+		if err != nil {
+			if entry.Kind == eventlog.Delivered {
+				continue // apply skipped it
+			}
+			return nil, err
+		}
+		metas = appendMetas(metas, e)
+	}
+	return metas, nil
+}
+
+func appendMetas(metas [][]byte, e event) [][]byte {
+	var added []newMessage
+	switch e := e.(type) {
+	case *addMessages:
+		added = e.Messages
+	case *importMessages:
+		added = e.Messages
+	case *deliver:
+		if e.check() == nil {
+			added = e.Messages
+		}
+	case *many:
+		for _, e := range e.events {
+			metas = appendMetas(metas, e)
+		}
+	}
+	for _, m := range added {
+		metas = append(metas, m.Meta)
+	}
+	return metas
+}

@@ -110,13 +110,13 @@ func (m *Mailbox) bits(flags []string) (flagBits, []string, error) {
 	return b, words, nil
 }
 
-// apply returns what the operation makes of a message's flags.
-func (op FlagOp) apply(was, bits flagBits) flagBits {
+// change returns the flags after an operation with other flags.
+func (b flagBits) change(op FlagOp, bits flagBits) flagBits {
 	switch op {
 	case FlagsAdd:
-		return was | bits
+		return b | bits
 	case FlagsRemove:
-		return was &^ bits
+		return b &^ bits
 	}
 	return bits
 }
@@ -159,4 +159,26 @@ func (b flagBits) names(keywords []string) []string {
 		}
 	}
 	return out
+}
+
+// Flag operations of [View.Store].
+type FlagOp uint8
+
+const (
+	FlagsSet    FlagOp = iota + 1 // replace all flags
+	FlagsAdd                      // +FLAGS
+	FlagsRemove                   // -FLAGS
+)
+
+// String returns the operation's name.
+func (op FlagOp) String() string {
+	switch op {
+	case FlagsSet:
+		return "set"
+	case FlagsAdd:
+		return "add"
+	case FlagsRemove:
+		return "remove"
+	}
+	return fmt.Sprintf("FlagOp(%d)", uint8(op))
 }

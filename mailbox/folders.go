@@ -45,7 +45,7 @@ func (h *Account) Mailboxes(ctx context.Context) ([]MailboxInfo, error) {
 			return nil, err
 		}
 		out = append(out, MailboxInfo{
-			Name: m.name, Exists: true, Subscribed: subscribed, SpecialUse: m.SpecialUse(), Status: status,
+			Name: m.name, Exists: true, Subscribed: subscribed, SpecialUse: slices.Clone(m.special), Status: status,
 		})
 	}
 	for _, name := range s.subscribed {
@@ -75,8 +75,15 @@ func (h *Account) Status(ctx context.Context, name string) (Status, error) {
 	return a.status(ctx, m)
 }
 
+func counts(m *Mailbox) Status {
+	return Status{
+		ID: m.id, Messages: m.exists, Unseen: m.unseen, Deleted: m.deleted, Size: int64(m.size),
+		UIDNext: m.uidNext, UIDValidity: m.uidValidity, HighestModSeq: m.modseq,
+	}
+}
+
 func (a *account) status(ctx context.Context, m *Mailbox) (Status, error) {
-	st := m.Status()
+	st := counts(m)
 	from := a.recentFrom(m, false)
 	if from >= m.uidNext {
 		return st, nil
@@ -112,14 +119,6 @@ func (h *Account) Create(ctx context.Context, name string, specialUse ...string)
 		}
 		return &createMailbox{Name: name, SpecialUse: uses}, nil
 	})
-}
-
-// room reports whether a mailbox and those above it can be made.
-func (s *state) room(name string) error {
-	if len(s.boxes)+1+len(parents(name)) > MaxMailboxes || int64(s.nextValidity)+MaxMailboxDepth > 1<<32-1 {
-		return ErrTooManyMailboxes
-	}
-	return nil
 }
 
 // Delete removes a mailbox with its messages. Mailboxes below it stay. It fails
@@ -163,35 +162,6 @@ func (h *Account) Rename(ctx context.Context, from, to string) error {
 		}
 		return &renameMailbox{Mailbox: m.id, Name: to}, nil
 	})
-}
-
-// renameable reports what stands against a rename.
-func (s *state) renameable(m *Mailbox, to string) error {
-	if err := s.room(to); err != nil {
-		return err
-	}
-	if s.byName(to) != nil {
-		return ErrMailboxExists
-	}
-	if m.name == Inbox {
-		return nil
-	}
-	above := m.name + string(Separator)
-	if strings.HasPrefix(to, above) {
-		return ErrBadName // below itself
-	}
-	for _, b := range s.boxes {
-		if rest, below := strings.CutPrefix(b.name, above); below {
-			name, err := CanonicalName(to + string(Separator) + rest)
-			if err != nil {
-				return err
-			}
-			if s.byName(name) != nil {
-				return ErrMailboxExists
-			}
-		}
-	}
-	return nil
 }
 
 // Subscribe notes, or forgets, that the user wants to see a mailbox. The mailbox

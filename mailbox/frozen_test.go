@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob/diskblob"
+	"github.com/letterlock/letterlock/mailbox/internal/golden"
 )
 
 const frozenStore = "testdata/store-v1"
@@ -19,7 +20,7 @@ const frozenStore = "testdata/store-v1"
 // after it, slots and a token. It must open for ever.
 func TestFrozenStoreOpens(t *testing.T) {
 	ctx := t.Context()
-	if *update {
+	if *golden.Update {
 		writeFrozenStore(t)
 	}
 	dir := filepath.Join(t.TempDir(), "store")

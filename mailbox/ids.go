@@ -2,20 +2,7 @@ package mailbox
 
 import (
 	"encoding/hex"
-	"fmt"
 )
-
-// UID is a message's unique identifier in its mailbox (RFC 9051 section
-// 2.3.1.1): 1 to 4294967295, given in ascending order, never used twice.
-type UID uint32
-
-// ModSeq is a modification sequence (RFC 7162): the position in the account's
-// log of the entry that last changed the thing it stands beside.
-type ModSeq uint64
-
-// MailboxID names a mailbox for its whole life, whatever it is renamed to. An
-// account never gives one ID to two mailboxes.
-type MailboxID uint32
 
 // EmailID names the bytes of a message (RFC 8474 section 5.1): it is the same
 // for every copy of the message in its account.
@@ -50,25 +37,3 @@ func UIDs(uids ...UID) Set {
 
 // All returns the set of all messages.
 func All() Set { return Set{Ranges: []Range{{1, Star}}, UID: true} }
-
-// Flag operations of [View.Store].
-type FlagOp uint8
-
-const (
-	FlagsSet    FlagOp = iota + 1 // replace all flags
-	FlagsAdd                      // +FLAGS
-	FlagsRemove                   // -FLAGS
-)
-
-// String returns the operation's name.
-func (op FlagOp) String() string {
-	switch op {
-	case FlagsSet:
-		return "set"
-	case FlagsAdd:
-		return "add"
-	case FlagsRemove:
-		return "remove"
-	}
-	return fmt.Sprintf("FlagOp(%d)", uint8(op))
-}

@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"errors"
-	"math"
 	"sync"
 	"sync/atomic"
 
@@ -189,12 +188,13 @@ func (b *importBatch) event(m *Mailbox, now int64) (event, error) {
 		if it.got.Err != nil {
 			continue
 		}
-		uid := next
-		if keep && it.msg.UID > next && it.msg.UID < math.MaxUint32 {
-			uid = it.msg.UID
+		had := UID(0)
+		if keep {
+			had = it.msg.UID
 		}
-		if uid == math.MaxUint32 {
-			return nil, ErrUIDsUsedUp
+		uid, err := importUID(next, had)
+		if err != nil {
+			return nil, err
 		}
 		next = uid + 1
 		msg := it.staged
@@ -210,20 +210,4 @@ func (b *importBatch) event(m *Mailbox, now int64) (event, error) {
 		return nil, nil
 	}
 	return e, nil
-}
-
-// fitting returns the flags that the mailbox has room for, which it then defines,
-// and how many others there are.
-func (m *Mailbox) fitting(flags []string) (fit []string, others int) {
-	fit = make([]string, 0, len(flags))
-	for _, f := range flags {
-		_, words, err := m.bits([]string{f})
-		if err != nil {
-			others++
-			continue
-		}
-		m.keywords = words
-		fit = append(fit, f)
-	}
-	return fit, others
 }

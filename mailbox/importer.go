@@ -157,7 +157,7 @@ func (a *account) prepareImport(ctx context.Context, mailbox string, validity ui
 	}
 	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
 		m := s.byName(mailbox)
-		kept = validity != 0 && (m == nil || m.uidNext == 1 || m.uidValidity == validity)
+		kept = validity != 0 && (m == nil || m.unused() || m.uidValidity == validity)
 		switch {
 		case m == nil:
 			if err := s.room(mailbox); err != nil {

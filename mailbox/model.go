@@ -7,7 +7,6 @@ import (
 	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/mailbox/message"
 )
 
 // model gives the records of the log their meaning: eventlog.Model over states.
@@ -56,23 +55,9 @@ func (a *account) latestSnapshot(ctx context.Context, l *eventlog.Log) (*eventlo
 
 // Apply returns the state after one record.
 func (m model) Apply(ctx context.Context, s *state, at eventlog.Position, kind eventlog.Kind, record []byte) (*state, error) {
-	e, err := decodeEvent(record)
-	if kind == eventlog.Delivered {
-		d, ok := e.(*deliver)
-		if err != nil || !ok {
-			return nil, fmt.Errorf("%w: not a delivery", eventlog.ErrSkip)
-		}
-		if err := d.check(); err != nil {
-			return nil, fmt.Errorf("%w: %w", eventlog.ErrSkip, err)
-		}
-	} else if err != nil {
+	events, err := recordEvents(kind, record)
+	if err != nil {
 		return nil, err
-	} else if _, ok := e.(*deliver); ok {
-		return nil, errDoesNotFit
-	}
-	events := []event{e}
-	if all, ok := e.(*many); ok {
-		events = all.events
 	}
 	for _, e := range events {
 		get, err := m.account.pagesFor(ctx, s, e)
@@ -84,29 +69,6 @@ func (m model) Apply(ctx context.Context, s *state, at eventlog.Position, kind e
 		}
 	}
 	return s, nil
-}
-
-// check reports what a delivery says that cannot be true. Whoever may create
-// objects in the store can write one.
-func (d *deliver) check() error {
-	for _, n := range d.Messages {
-		if len(n.Flags) > 0 || len(n.Meta) > maxMeta || !goodDate(n.Date) {
-			return errMalformed
-		}
-		meta, err := message.Decode(n.Meta)
-		if err != nil || meta.Size != int64(n.Size) {
-			return errMalformed
-		}
-	}
-	return nil
-}
-
-// goodDate reports whether IMAP can write the year of a time in seconds since
-// 1970: 1 to 9999, whatever the zone (RFC 9051 section 9, date-year). Another
-// would break clients that list the mailbox.
-func goodDate(unix int64) bool {
-	const first, last = -62135596800 + 86400, 253402300800 - 86400
-	return first <= unix && unix < last
 }
 
 // pagesFor reads the pages that an event touches, so that apply need not.

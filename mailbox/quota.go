@@ -45,7 +45,7 @@ func (q Quota) check(has, more Held) error {
 }
 
 // usage adds up the mailboxes' counts.
-func (s *state) usage() (u Held) {
+func usage(s *state) (u Held) {
 	for _, m := range s.boxes {
 		u.Storage += int64(m.size)
 		u.Messages += int64(m.exists)
@@ -70,7 +70,7 @@ func (h *Account) Quota(ctx context.Context) (Quota, Held, error) {
 	if err != nil {
 		return Quota{}, Held{}, err
 	}
-	return q, a.state().usage(), nil
+	return q, usage(a.state()), nil
 }
 
 // DeletedStorage returns how many bytes the messages of a mailbox have that an
@@ -114,7 +114,7 @@ func (a *account) fits(ctx context.Context, s *state, more Held) error {
 	if err != nil || q == (Quota{}) {
 		return err
 	}
-	return q.check(s.usage(), more)
+	return q.check(usage(s), more)
 }
 
 // quotaLife is how long limits are used without looking whether they changed.
@@ -323,7 +323,7 @@ func (a *account) noteUsage(ctx context.Context) {
 		return
 	}
 	s := a.state()
-	u := s.usage()
+	u := usage(s)
 	if uint64(s.at) <= n.at || n.at > 0 && !n.notable(u) || !a.noting.TryLock() {
 		return
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/golden"
 )
 
 // withIdentity opens an account with an identity that may be refused.
@@ -421,7 +422,7 @@ const frozenRotated = "testdata/store-rotated"
 // A store whose account had two identities, and a collection, must open for ever.
 func TestFrozenRotatedStoreOpens(t *testing.T) {
 	ctx := t.Context()
-	if *update {
+	if *golden.Update {
 		writeFrozenRotated(t)
 	}
 	dir := filepath.Join(t.TempDir(), "store")

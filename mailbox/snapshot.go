@@ -320,7 +320,7 @@ func group(pages []*pageRef) [][]*pageRef {
 		rows += r.count
 		if i > 0 && rows <= most {
 			before := pages[i-1]
-			if small(before) && (r.page != nil || before.page != nil && small(r)) || before.count < pageRows && r.isNew() {
+			if small(before) && (r.page != nil || before.page != nil && small(r)) || before.count < pageRows && isNew(r) {
 				out[len(out)-1] = append(out[len(out)-1], r)
 				continue
 			}
@@ -332,7 +332,7 @@ func group(pages []*pageRef) [][]*pageRef {
 }
 
 // isNew reports whether no snapshot has a message of the page.
-func (r *pageRef) isNew() bool {
+func isNew(r *pageRef) bool {
 	return r.page != nil && !slices.ContainsFunc(r.page.sources, func(s metaSource) bool { return s.entry == 0 })
 }
 

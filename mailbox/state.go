@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -269,8 +268,8 @@ func (s *state) applyRenameInbox(at ModSeq, inbox *Mailbox, name string) *state 
 	left := *inbox
 	left.pages, left.exists, left.unseen, left.deleted, left.size = nil, 0, 0, 0, 0
 	left.modseq, left.recentFrom = at, inbox.uidNext
-	if inbox.uidNext > 1 {
-		left.remember(at, uidSet{{1, inbox.uidNext - 1}})
+	if all := inbox.assigned(1); len(all) > 0 {
+		left.remember(at, all)
 	}
 	n := c.replacing(&left)
 	n.boxes = append(n.boxes, &moved)
@@ -307,8 +306,8 @@ func (s *state) folder(name string) *Mailbox {
 }
 
 func (s *state) applyAdd(at ModSeq, m *Mailbox, now int64, messages []newMessage) (*state, error) {
-	if uint64(len(messages)) > math.MaxUint32-uint64(m.uidNext) {
-		return nil, fmt.Errorf("%w: %w", eventlog.ErrSkip, ErrUIDsUsedUp)
+	if _, err := m.nextUIDs(int64(len(messages))); err != nil {
+		return nil, fmt.Errorf("%w: %w", eventlog.ErrSkip, err)
 	}
 	c := *s
 	defined := *m
@@ -354,7 +353,7 @@ func (s *state) applyFlags(at ModSeq, e *flagMessages, get pageSource) (*state, 
 			return nil, errDoesNotFit
 		}
 	}
-	change := func(was flagBits) flagBits { return e.Op.apply(was, bits) }
+	change := func(was flagBits) flagBits { return was.change(e.Op, bits) }
 	n, fits := defined.flagging(at, e.UIDs, change, get)
 	if !fits {
 		return nil, errDoesNotFit
@@ -364,7 +363,10 @@ func (s *state) applyFlags(at ModSeq, e *flagMessages, get pageSource) (*state, 
 
 func (s *state) applyCopy(at ModSeq, e *copyMessages, get pageSource) (*state, error) {
 	from, to := s.byID(e.From), s.byID(e.To)
-	if from == nil || to == nil || e.UIDs.count() > math.MaxUint32-int64(to.uidNext) {
+	if from == nil || to == nil {
+		return nil, errDoesNotFit
+	}
+	if _, err := to.nextUIDs(e.UIDs.count()); err != nil {
 		return nil, errDoesNotFit
 	}
 	defined := *to
@@ -414,3 +416,11 @@ func (s *state) applyRecent(e *seenRecent) *state {
 	c.recentFrom = e.UID
 	return s.replacing(&c)
 }
+
+// ModSeq is a modification sequence (RFC 7162): the position in the account's
+// log of the entry that last changed the thing it stands beside.
+type ModSeq uint64
+
+// MailboxID names a mailbox for its whole life, whatever it is renamed to. An
+// account never gives one ID to two mailboxes.
+type MailboxID uint32

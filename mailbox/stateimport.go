@@ -10,8 +10,7 @@ func (s *state) applyImport(at ModSeq, e *importMessages) (*state, error) {
 	if m == nil || e.UIDs.count() != int64(len(e.Messages)) {
 		return nil, errDoesNotFit
 	}
-	// The last UID leaves room for a UIDNEXT after it.
-	if n := len(e.UIDs); n > 0 && (e.UIDs[0].first < m.uidNext || e.UIDs[n-1].last == math.MaxUint32) {
+	if n := len(e.UIDs); n > 0 && (e.UIDs[0].first < m.uidNext || e.UIDs[n-1].last > maxUID) {
 		return nil, errDoesNotFit
 	}
 	c := *s
@@ -34,7 +33,7 @@ func (s *state) applyImport(at ModSeq, e *importMessages) (*state, error) {
 
 func (s *state) applyRenew(at ModSeq, e *renewMailbox) (*state, error) {
 	m := s.byID(e.Mailbox)
-	if m == nil || m.uidNext != 1 || e.UIDValidity == 0 || e.UIDValidity == math.MaxUint32 {
+	if m == nil || !m.unused() || e.UIDValidity == 0 || e.UIDValidity == math.MaxUint32 {
 		return nil, errDoesNotFit
 	}
 	c := *s

@@ -350,10 +350,10 @@ func TestJunkDeliveriesAreSkipped(t *testing.T) {
 		encodeEvent(&expungeMessages{Mailbox: 1, UIDs: uidSet{{1, 9}}}),
 		encodeEvent(&deliver{Messages: []newMessage{{Size: 5, Meta: []byte("junk")}}}),
 		encodeEvent(&deliver{Messages: []newMessage{{Size: 5, Flags: []string{FlagSeen}}}}),
-		encodeEvent(&deliver{Messages: []newMessage{{Meta: sampleMeta(""), Flags: []string{FlagSeen}}}}),
-		encodeEvent(&deliver{Messages: []newMessage{{Meta: sampleMeta(""), Size: 1}}}),
-		encodeEvent(&deliver{Messages: []newMessage{{Meta: sampleMeta(""), Date: 1 << 50}}}),
-		encodeEvent(&deliver{Folder: "\xff", Messages: []newMessage{{Meta: sampleMeta("")}}}),
+		encodeEvent(&deliver{Messages: []newMessage{{Meta: metaOf(""), Flags: []string{FlagSeen}}}}),
+		encodeEvent(&deliver{Messages: []newMessage{{Meta: metaOf(""), Size: 1}}}),
+		encodeEvent(&deliver{Messages: []newMessage{{Meta: metaOf(""), Date: 1 << 50}}}),
+		encodeEvent(&deliver{Folder: "\xff", Messages: []newMessage{{Meta: metaOf("")}}}),
 		newManyRecord(&deleteMailbox{Mailbox: 1}),
 	} {
 		_, err := in.committer.Commit(ctx, func(context.Context, struct{}, eventlog.Position) ([]byte, error) {

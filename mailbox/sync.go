@@ -123,7 +123,7 @@ func (v *View) expectation(next *Mailbox) func(u UID, told flagBits) (flags flag
 	return func(u UID, flags flagBits) (_ flagBits, silent bool) {
 		for i, c := range changes {
 			if c.uids.has(u) {
-				flags, silent = c.op.apply(flags, bits[i]), true
+				flags, silent = flags.change(c.op, bits[i]), true
 			}
 		}
 		return flags, silent
@@ -138,8 +138,8 @@ func (v *View) claim(box *Mailbox, from UID) uidSet {
 	from = max(from, v.account.recentFrom(box, !v.readOnly))
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if from < box.uidNext {
-		v.recent = append(slices.Clone(v.recent), uidRun{from, box.uidNext - 1}).normalize()
+	if more := box.assigned(from); len(more) > 0 {
+		v.recent = append(slices.Clone(v.recent), more...).normalize()
 	}
 	return v.recent
 }
@@ -190,11 +190,4 @@ func (t *told) tellGone(ctx context.Context, a *account) ([]Expunged, error) {
 	}
 	t.ghosts = nil
 	return out, nil
-}
-
-// emptied returns the mailbox as sessions see it once it was deleted.
-func (m *Mailbox) emptied() *Mailbox {
-	c := *m
-	c.pages, c.exists, c.unseen, c.deleted, c.size = nil, 0, 0, 0, 0
-	return &c
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/mailbox/internal/golden"
 )
 
 // tamperWorld is a store in which two accounts have a bit of everything, and what
@@ -477,7 +478,7 @@ func TestTampering(t *testing.T) {
 	require.True(t, ok, "docs/reliability.md has no place for the table")
 	have, after, ok := strings.Cut(rest, end)
 	require.True(t, ok)
-	if *update {
+	if *golden.Update {
 		require.NoError(t, os.WriteFile(page, []byte(before+begin+table.String()+end+after), 0o644))
 		return
 	}

@@ -52,7 +52,11 @@ func (v *View) Vanished(ctx context.Context, since ModSeq, set Set, known Known)
 
 // named returns the UIDs that a set of UIDs names, as far as they were given out.
 func (t *told) named(set Set) uidSet {
-	top := uint32(t.box.uidNext - 1)
+	all := t.box.assigned(1)
+	if len(all) == 0 {
+		return nil
+	}
+	top := uint32(all[0].last)
 	var out uidSet
 	for _, r := range set.Ranges {
 		first, last := r.First, r.Last
@@ -70,20 +74,6 @@ func (t *told) named(set Set) uidSet {
 		}
 	}
 	return out.normalize()
-}
-
-// vanishedSince returns the UIDs that were expunged after a position, and whether
-// all of them are remembered.
-func (m *Mailbox) vanishedSince(since ModSeq) (uidSet, bool) {
-	if since < m.forgotten {
-		return nil, false
-	}
-	i := sort.Search(len(m.vanished), func(i int) bool { return m.vanished[i].at > since })
-	var out uidSet
-	for _, v := range m.vanished[i:] {
-		out = append(out, uidRun{v.first, v.last})
-	}
-	return out.normalize(), true
 }
 
 // intact returns the UID from which on something may be missing that known has:

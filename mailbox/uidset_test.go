@@ -1,0 +1,34 @@
+package mailbox
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestUIDSetOperations(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	draw := func() (s uidSet, in [40]bool) {
+		for u := range UID(40) {
+			if u > 0 && random.IntN(2) == 0 {
+				s.add(u)
+				in[u] = true
+			}
+		}
+		return s, in
+	}
+	for range 2000 {
+		a, inA := draw()
+		b, inB := draw()
+		both, left := a.intersect(b), a.without(b)
+		for u := range UID(40) {
+			require.Equal(t, inA[u] && inB[u], both.has(u), "%v and %v: %d", a, b, u)
+			require.Equal(t, inA[u] && !inB[u], left.has(u), "%v without %v: %d", a, b, u)
+		}
+	}
+	top := uidSet{{1, 1<<32 - 1}}
+	assert.Equal(t, uidSet{{1, 4}}, top.without(uidSet{{5, 1<<32 - 1}}))
+	assert.Empty(t, top.without(top))
+}
