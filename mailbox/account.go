@@ -14,6 +14,7 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -29,7 +30,7 @@ type account struct {
 	before    []retired // identities that it had before, newest first
 	recipient *crypto.Recipient
 	log       *eventlog.Log
-	committer *eventlog.Committer[*state]
+	committer *eventlog.Committer[*state.Account]
 	snapshots snapshotter
 
 	avoid atomic.Pointer[avoided] // snapshots that are known to be damaged; nil if none is
@@ -83,7 +84,7 @@ func (a *account) useLog() error {
 	}
 	s := a.store
 	a.log = log
-	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state](model{a}), eventlog.CommitterOptions[*state]{
+	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state.Account](model{a}), eventlog.CommitterOptions[*state.Account]{
 		OnChange: a.changed, OnEntry: a.noteEntry, OnJunk: a.passOver, Logger: s.logger, Observe: s.opts.Observe,
 	})
 	return nil
@@ -162,7 +163,7 @@ func (a *account) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s, _ := a.committer.State(); s.nextMailbox == 0 {
+	if s, _ := a.committer.State(); s.NextMailbox == 0 {
 		return fmt.Errorf("mailbox: %slog: the first entry is missing: %w", a.prefix, eventlog.ErrCorrupt)
 	}
 	if err := a.renewRestored(ctx); err != nil {
@@ -219,13 +220,13 @@ func (a *account) close() {
 	a.leave()
 }
 
-func (a *account) state() *state {
+func (a *account) state() *state.Account {
 	s, _ := a.committer.State()
 	return s
 }
 
 // changed is called after every entry: it wakes those who wait.
-func (a *account) changed(_ *state, h eventlog.Head) {
+func (a *account) changed(_ *state.Account, h eventlog.Head) {
 	a.store.saw(a.id, h)
 	a.signal()
 }
@@ -279,36 +280,36 @@ func (a *account) looked(l look) {
 }
 
 // page returns a page, from the state, the cache or the store.
-func (a *account) page(ctx context.Context, r *pageRef) (*page, error) {
-	if r.page != nil {
-		return r.page, nil
+func (a *account) page(ctx context.Context, r *state.PageRef) (*state.Page, error) {
+	if r.Page != nil {
+		return r.Page, nil
 	}
-	v, err := a.store.cache.load(ctx, cacheKey{account: a.id, object: r.id}, func() (any, int64, error) {
+	v, err := a.store.cache.load(ctx, cacheKey{account: a.id, object: r.ID}, func() (any, int64, error) {
 		p, err := a.readPage(ctx, r)
 		if err != nil {
 			return nil, 0, err
 		}
-		return p, p.memory(), nil
+		return p, p.Memory(), nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return v.(*page), nil
+	return v.(*state.Page), nil
 }
 
 // readPage reads a page from the store, and leaves the cache to those who read
 // what they need: a walk over all pages would empty it.
-func (a *account) readPage(ctx context.Context, r *pageRef) (*page, error) {
-	b, err := a.log.GetObject(ctx, objectPage, r.id)
+func (a *account) readPage(ctx context.Context, r *state.PageRef) (*state.Page, error) {
+	b, err := a.log.GetObject(ctx, objectPage, r.ID)
 	if err != nil {
 		return nil, err
 	}
-	p, err := decodePage(b)
+	p, err := state.DecodePage(b)
 	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectPage, r.id[:], eventlog.ErrCorrupt, err)
+		return nil, fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectPage, r.ID[:], eventlog.ErrCorrupt, err)
 	}
-	if p.len() != r.count || p.uids[0] != r.first || p.uids[p.len()-1] != r.last {
-		return nil, fmt.Errorf("mailbox: %s%s/%x: not the page that was named: %w", a.prefix, objectPage, r.id[:], eventlog.ErrCorrupt)
+	if p.Len() != r.Count || p.UIDs[0] != r.First || p.UIDs[p.Len()-1] != r.Last {
+		return nil, fmt.Errorf("mailbox: %s%s/%x: not the page that was named: %w", a.prefix, objectPage, r.ID[:], eventlog.ErrCorrupt)
 	}
 	return p, nil
 }
@@ -321,7 +322,7 @@ const (
 )
 
 // metas returns the encoded metadata of all messages of a source.
-func (a *account) metas(ctx context.Context, src metaSource) ([][]byte, error) {
+func (a *account) metas(ctx context.Context, src state.MetaSource) ([][]byte, error) {
 	v, err := a.store.cache.load(ctx, sourceKey(a.id, src), func() (any, int64, error) {
 		metas, err := a.readMetas(ctx, src)
 		if err != nil {
@@ -335,8 +336,8 @@ func (a *account) metas(ctx context.Context, src metaSource) ([][]byte, error) {
 	return v.([][]byte), nil
 }
 
-func sourceKey(account eventlog.ID, src metaSource) cacheKey {
-	return cacheKey{account: account, object: src.segment, position: src.entry}
+func sourceKey(account eventlog.ID, src state.MetaSource) cacheKey {
+	return cacheKey{account: account, object: src.Segment, position: src.Entry}
 }
 
 func metasMemory(metas [][]byte) int64 {
@@ -347,21 +348,21 @@ func metasMemory(metas [][]byte) int64 {
 	return size
 }
 
-func (a *account) readMetas(ctx context.Context, src metaSource) ([][]byte, error) {
-	if src.entry != 0 {
-		entry, err := a.log.ReadEntry(ctx, eventlog.Position(src.entry))
+func (a *account) readMetas(ctx context.Context, src state.MetaSource) ([][]byte, error) {
+	if src.Entry != 0 {
+		entry, err := a.log.ReadEntry(ctx, eventlog.Position(src.Entry))
 		if err != nil {
 			return nil, err
 		}
-		return entryMetas(entry)
+		return state.EntryMetadata(entry)
 	}
-	b, err := a.log.GetObject(ctx, objectMeta, src.segment)
+	b, err := a.log.GetObject(ctx, objectMeta, src.Segment)
 	if err != nil {
 		return nil, err
 	}
-	metas, err := decodeSegment(b)
+	metas, err := state.DecodeSegment(b)
 	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectMeta, src.segment[:], eventlog.ErrCorrupt, err)
+		return nil, fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectMeta, src.Segment[:], eventlog.ErrCorrupt, err)
 	}
 	return metas, nil
 }
@@ -369,14 +370,14 @@ func (a *account) readMetas(ctx context.Context, src metaSource) ([][]byte, erro
 // noteEntry keeps the metadata of an entry that was read or appended: the next
 // listing asks for it, and the next snapshot.
 func (a *account) noteEntry(e eventlog.Entry) {
-	if metas, err := entryMetas(e); err == nil && len(metas) > 0 {
-		src := metaSource{entry: ModSeq(e.Pos)}
+	if metas, err := state.EntryMetadata(e); err == nil && len(metas) > 0 {
+		src := state.MetaSource{Entry: ModSeq(e.Pos)}
 		a.store.cache.put(sourceKey(a.id, src), metas, metasMemory(metas))
 	}
 }
 
 // meta returns a message's metadata.
-func (a *account) meta(ctx context.Context, src metaSource, slot uint32) (*message.Message, error) {
+func (a *account) meta(ctx context.Context, src state.MetaSource, slot uint32) (*message.Message, error) {
 	metas, err := a.metas(ctx, src)
 	if err != nil {
 		return nil, err
@@ -396,8 +397,8 @@ func (a *account) decodeMeta(metas [][]byte, slot uint32) (*message.Message, err
 }
 
 // openBody returns plaintext of a message with one read of the store.
-func (a *account) openBody(ctx context.Context, b bodyRef, size, off, n int64) (io.ReadCloser, error) {
-	return openBody(ctx, a.store.blobs, bodyName(a.prefix, b.id), b.key, size, off, n)
+func (a *account) openBody(ctx context.Context, b state.BodyRef, size, off, n int64) (io.ReadCloser, error) {
+	return openBody(ctx, a.store.blobs, bodyName(a.prefix, b.ID), b.Key, size, off, n)
 }
 
 func openBody(ctx context.Context, blobs blob.Store, name string, key crypto.BodyKey, size, off, n int64) (io.ReadCloser, error) {

@@ -3,6 +3,8 @@ package mailbox
 import (
 	"context"
 	"sync"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // How much of what a loop over messages will ask for is read before it asks: so
@@ -12,7 +14,7 @@ const (
 	pagesAhead    = 8
 	segmentsAhead = 4
 	entriesAhead  = 16
-	rowsAhead     = 8 * pageRows
+	rowsAhead     = 8 * state.PageRows
 )
 
 // ahead reads pages and metadata into the cache before a loop over messages comes
@@ -23,27 +25,27 @@ type ahead struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	work    sync.WaitGroup
-	pages   []*pageRef // that the loop wants, in order
-	uids    uidSet
-	want    func(metaSource) bool // sources that the loop wants; nil: all
-	began   int                   // pages before this one were asked for
+	pages   []*state.PageRef // that the loop wants, in order
+	uids    state.UIDSet
+	want    func(state.MetaSource) bool // sources that the loop wants; nil: all
+	began   int                         // pages before this one were asked for
 
 	mu   sync.Mutex // protects what follows
 	over bool
 	at   rowPlace // up to where metadata was asked for
-	open map[metaSource]struct{}
+	open map[state.MetaSource]struct{}
 }
 
 // rowPlace is a row of the pages of a loop.
 type rowPlace struct{ page, row int }
 
 // newAhead returns nil if the cache is too small to hold what is read ahead.
-func newAhead(ctx context.Context, a *account, pages []*pageRef, uids uidSet) *ahead {
-	if !a.store.cache.holds(segmentBytes) {
+func newAhead(ctx context.Context, a *account, pages []*state.PageRef, uids state.UIDSet) *ahead {
+	if !a.store.cache.holds(state.SegmentBytes) {
 		return nil
 	}
 	ctx, stop := context.WithCancel(ctx)
-	return &ahead{account: a, ctx: ctx, stop: stop, pages: pages, uids: uids, open: map[metaSource]struct{}{}}
+	return &ahead{account: a, ctx: ctx, stop: stop, pages: pages, uids: uids, open: map[state.MetaSource]struct{}{}}
 }
 
 // end gives up what is under way, and waits for it.
@@ -64,7 +66,7 @@ func (h *ahead) reach(k int) {
 		return
 	}
 	for h.began = max(h.began, k+1); h.began < min(k+1+pagesAhead, len(h.pages)); h.began++ {
-		if r := h.pages[h.began]; r.page == nil {
+		if r := h.pages[h.began]; r.Page == nil {
 			h.work.Go(func() { h.account.page(h.ctx, r) })
 		}
 	}
@@ -72,7 +74,7 @@ func (h *ahead) reach(k int) {
 
 // metas is called when the loop asks for metadata that is not at hand: src, of the
 // message with a UID. It begins to read what the messages after it have.
-func (h *ahead) metas(src metaSource, u UID) {
+func (h *ahead) metas(src state.MetaSource, u UID) {
 	if h == nil {
 		return
 	}
@@ -85,7 +87,7 @@ func (h *ahead) metas(src metaSource, u UID) {
 	delete(h.open, src)
 	segments, entries := 0, 0
 	for s := range h.open {
-		if s.entry != 0 {
+		if s.Entry != 0 {
 			entries++
 		} else {
 			segments++
@@ -100,7 +102,7 @@ func (h *ahead) metas(src metaSource, u UID) {
 			continue
 		}
 		h.open[next] = struct{}{}
-		if next.entry != 0 {
+		if next.Entry != 0 {
 			entries++
 		} else {
 			segments++
@@ -111,14 +113,14 @@ func (h *ahead) metas(src metaSource, u UID) {
 
 // skip moves on to the first message after a UID. Called with the mutex.
 func (h *ahead) skip(u UID) {
-	for h.at.page < len(h.pages) && h.pages[h.at.page].last <= u {
+	for h.at.page < len(h.pages) && h.pages[h.at.page].Last <= u {
 		h.at = rowPlace{h.at.page + 1, 0}
 	}
-	if h.at.page == len(h.pages) || h.pages[h.at.page].first > u {
+	if h.at.page == len(h.pages) || h.pages[h.at.page].First > u {
 		return
 	}
 	if p, err := h.account.page(h.ctx, h.pages[h.at.page]); err == nil {
-		i, found := p.find(u)
+		i, found := p.Find(u)
 		if found {
 			i++
 		}
@@ -128,19 +130,19 @@ func (h *ahead) skip(u UID) {
 
 // next returns the source of the next message that the loop wants. Called with the
 // mutex.
-func (h *ahead) next() (metaSource, bool) {
+func (h *ahead) next() (state.MetaSource, bool) {
 	for ; h.at.page < len(h.pages); h.at = (rowPlace{h.at.page + 1, 0}) {
 		p, err := h.account.page(h.ctx, h.pages[h.at.page])
 		if err != nil {
-			return metaSource{}, false
+			return state.MetaSource{}, false
 		}
-		for h.at.row < p.len() {
+		for h.at.row < p.Len() {
 			i := h.at.row
 			h.at.row++
-			if h.uids.has(p.uids[i]) {
-				return p.sources[p.srcs[i]], true
+			if h.uids.Has(p.UIDs[i]) {
+				return p.Sources[p.SourceIndex[i]], true
 			}
 		}
 	}
-	return metaSource{}, false
+	return state.MetaSource{}, false
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -65,28 +66,28 @@ func (h *Account) appendOne(ctx context.Context, mailbox string, r io.Reader, o 
 
 // stage stores a body, encrypted to its recipient, and finds what is kept about
 // it, in one pass.
-func (s *Store) stage(ctx context.Context, prefix string, to *crypto.Recipient, r io.Reader) (newMessage, error) {
+func (s *Store) stage(ctx context.Context, prefix string, to *crypto.Recipient, r io.Reader) (state.NewMessage, error) {
 	var id eventlog.ObjectID
 	rand.Read(id[:])
 	return s.stageAs(ctx, prefix, id, to, r)
 }
 
 // stageAs is stage with an ID for the body.
-func (s *Store) stageAs(ctx context.Context, prefix string, id eventlog.ObjectID, to *crypto.Recipient, r io.Reader) (newMessage, error) {
+func (s *Store) stageAs(ctx context.Context, prefix string, id eventlog.ObjectID, to *crypto.Recipient, r io.Reader) (state.NewMessage, error) {
 	mem := bodyMemories.Get().(*bodyMemory)
 	defer mem.recycle()
 	body := &bodyStream{bodyMemory: mem, src: r, scan: message.NewScanner(), max: s.opts.MaxMessage, now: s.opts.Now}
 	w, err := crypto.NewBodyWriter(body, to)
 	if err != nil {
-		return newMessage{}, fmt.Errorf("mailbox: new body: %w", err)
+		return state.NewMessage{}, fmt.Errorf("mailbox: new body: %w", err)
 	}
 	body.seal = w
 	if err := s.blobs.Create(ctx, bodyName(prefix, id), body); err != nil {
-		return newMessage{}, fmt.Errorf("mailbox: store body: %w", err)
+		return state.NewMessage{}, fmt.Errorf("mailbox: store body: %w", err)
 	}
 	meta := body.scan.Close()
-	return newMessage{
-		Body: bodyRef{id, w.Key()}, Size: uint32(meta.Size), Meta: meta.Encode(), staged: body.ended,
+	return state.NewMessage{
+		Body: state.BodyRef{ID: id, Key: w.Key()}, Size: uint32(meta.Size), Meta: meta.Encode(), Staged: body.ended,
 	}, nil
 }
 
@@ -98,8 +99,8 @@ func notCommitted(err error) bool {
 
 // unstage removes a body that nothing points to. If that fails the object stays
 // behind as garbage.
-func (s *Store) unstage(ctx context.Context, prefix string, m newMessage) {
-	name := bodyName(prefix, m.Body.id)
+func (s *Store) unstage(ctx context.Context, prefix string, m state.NewMessage) {
+	name := bodyName(prefix, m.Body.ID)
 	if err := s.blobs.Delete(context.WithoutCancel(ctx), name); err != nil {
 		s.logger.Warn("body of a refused message stays behind", "object", name, "error", err)
 	}

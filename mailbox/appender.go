@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Bounds of what one [Appender] adds: they keep its log entry well below what an
@@ -20,7 +22,7 @@ const (
 type Appender struct {
 	handle  *Account
 	mailbox string
-	staged  []newMessage
+	staged  []state.NewMessage
 	meta    int // bytes of their metadata
 	replace *replaced
 	over    bool
@@ -46,12 +48,12 @@ func (h *Account) NewAppender(ctx context.Context, mailbox string) (*Appender, e
 		return nil, err
 	}
 	defer a.leave()
-	if a.state().byName(mailbox) == nil {
+	if a.state().ByName(mailbox) == nil {
 		// Another process may have made it: only a refusal is worth the look.
 		if err := a.catchUp(ctx); err != nil {
 			return nil, err
 		}
-		if a.state().byName(mailbox) == nil {
+		if a.state().ByName(mailbox) == nil {
 			return nil, ErrNoMailbox
 		}
 	}
@@ -62,7 +64,7 @@ func (h *Account) NewAppender(ctx context.Context, mailbox string) (*Appender, e
 // It fails with [ErrBadFlag], [ErrBadDate], [ErrTooLarge], [ErrTooManyMessages],
 // [ErrOverQuota] or r's error; the messages before stay with the Appender.
 func (p *Appender) Add(ctx context.Context, r io.Reader, o AppendOptions) error {
-	flags, err := checkFlags(o.Flags)
+	flags, err := state.CanonicalFlags(o.Flags)
 	if err != nil {
 		return err
 	}
@@ -74,7 +76,7 @@ func (p *Appender) Add(ctx context.Context, r io.Reader, o AppendOptions) error 
 	if o.Date.IsZero() {
 		o.Date = a.store.opts.Now()
 	}
-	if !goodDate(o.Date.Unix()) {
+	if !state.ValidDate(o.Date.Unix()) {
 		return fmt.Errorf("mailbox: append: %w", ErrBadDate)
 	}
 	if p.over {
@@ -126,30 +128,30 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 	now := a.store.opts.Now().Unix()
 	var done []Appended
 	refused := true
-	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
 		refused = true
-		m := s.byName(p.mailbox)
+		m := s.ByName(p.mailbox)
 		if m == nil {
 			return nil, ErrNoMailbox
 		}
 		defined := *m
 		for _, n := range p.staged {
 			var err error
-			if _, defined.keywords, err = defined.bits(n.Flags); err != nil {
+			if _, defined.Keywords, err = defined.FlagBits(n.Flags); err != nil {
 				return nil, err
 			}
 		}
-		first, err := m.nextUIDs(int64(len(p.staged)))
+		first, err := m.NextUIDs(int64(len(p.staged)))
 		if err != nil {
 			return nil, err
 		}
-		var e event = &addMessages{Mailbox: m.id, Time: now, Messages: p.staged}
+		var e state.Event = &state.AddMessages{Mailbox: m.ID, Time: now, Messages: p.staged}
 		if p.replace != nil {
 			gone, err := a.decideReplace(ctx, s, p.replace)
 			if err != nil {
 				return nil, err
 			}
-			e = newMany(e, gone)
+			e = state.NewBatch(e, gone)
 		}
 		if err := p.fits(ctx, a, s); err != nil {
 			return nil, err
@@ -157,7 +159,7 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 		refused = false
 		done = done[:0]
 		for i := range p.staged {
-			done = append(done, Appended{UIDValidity: m.uidValidity, UID: first + UID(i)})
+			done = append(done, Appended{UIDValidity: m.UIDValidity, UID: first + UID(i)})
 		}
 		return e, nil
 	})
@@ -172,7 +174,7 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 }
 
 // fits reports whether there is room for the messages, less the one that goes.
-func (p *Appender) fits(ctx context.Context, a *account, s *state) error {
+func (p *Appender) fits(ctx context.Context, a *account, s *state.Account) error {
 	more := Held{Messages: int64(len(p.staged))}
 	for _, m := range p.staged {
 		more.Storage += int64(m.Size)
@@ -182,7 +184,7 @@ func (p *Appender) fits(ctx context.Context, a *account, s *state) error {
 		if err != nil {
 			return err
 		}
-		more = more.plus(Held{-int64(row.size), -1})
+		more = more.plus(Held{-int64(row.Size), -1})
 	}
 	return a.fits(ctx, s, more)
 }
@@ -228,31 +230,31 @@ func (v *View) Replace(ctx context.Context, uid UID, mailbox string, r io.Reader
 }
 
 // decideReplace returns the event that removes the message.
-func (a *account) decideReplace(ctx context.Context, s *state, r *replaced) (event, error) {
+func (a *account) decideReplace(ctx context.Context, s *state.Account, r *replaced) (state.Event, error) {
 	row, err := a.rowOf(ctx, s, r)
 	if err != nil {
 		return nil, err
 	}
-	return &expungeMessages{Mailbox: r.box, UIDs: uidSet{{row.uid, row.uid}}}, nil
+	return &state.ExpungeMessages{Mailbox: r.box, UIDs: state.UIDSet{{First: row.UID, Last: row.UID}}}, nil
 }
 
 // rowOf finds the message that is to be replaced.
-func (a *account) rowOf(ctx context.Context, s *state, r *replaced) (row, error) {
-	m := s.byID(r.box)
+func (a *account) rowOf(ctx context.Context, s *state.Account, r *replaced) (state.Row, error) {
+	m := s.ByID(r.box)
 	if m == nil {
-		return row{}, ErrNoMailbox
+		return state.Row{}, ErrNoMailbox
 	}
-	k := m.pageOf(r.uid)
-	if k == len(m.pages) {
-		return row{}, ErrNoMessage
+	k := m.PageOf(r.uid)
+	if k == len(m.Pages) {
+		return state.Row{}, ErrNoMessage
 	}
-	p, err := a.page(ctx, m.pages[k])
+	p, err := a.page(ctx, m.Pages[k])
 	if err != nil {
-		return row{}, err
+		return state.Row{}, err
 	}
-	i, ok := p.find(r.uid)
+	i, ok := p.Find(r.uid)
 	if !ok {
-		return row{}, ErrNoMessage
+		return state.Row{}, ErrNoMessage
 	}
-	return p.row(i), nil
+	return p.Row(i), nil
 }

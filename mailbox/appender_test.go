@@ -12,6 +12,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Several messages are one entry, all or none, with UIDs in their order.
@@ -83,7 +84,7 @@ func TestAppenderLimits(t *testing.T) {
 	a := newUser(t, openStore(t, memblob.New()), "ann")
 	p, err := a.NewAppender(ctx, Inbox)
 	require.NoError(t, err)
-	p.staged = repeat(newMessage{}, MaxAppend)
+	p.staged = repeat(state.NewMessage{}, MaxAppend)
 	require.ErrorIs(t, p.Add(ctx, strings.NewReader(mail(1)), AppendOptions{}), ErrTooManyMessages)
 
 	p, err = a.NewAppender(ctx, Inbox)

@@ -14,14 +14,15 @@ import (
 
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // write appends records to the log as they are, in one entry or several.
-func write(t testing.TB, a *Account, events ...event) error {
+func write(t testing.TB, a *Account, events ...state.Event) error {
 	t.Helper()
 	for _, e := range events {
-		_, err := a.account.committer.Commit(context.Background(), func(context.Context, *state, eventlog.Position) ([]byte, error) {
-			return encodeEvent(e), nil
+		_, err := a.account.committer.Commit(context.Background(), func(context.Context, *state.Account, eventlog.Position) ([]byte, error) {
+			return state.EncodeEvent(e), nil
 		})
 		if err != nil {
 			return err
@@ -35,43 +36,43 @@ func write(t testing.TB, a *Account, events ...event) error {
 func TestEventsThatDoNotFit(t *testing.T) {
 	a := inboxOf(t, 300) // in a snapshot: pages must be read
 	require.NoError(t, a.Create(t.Context(), "x"))
-	added := []newMessage{{Body: bodyOf(1), Meta: metaOf("")}}
+	added := []state.NewMessage{{Body: bodyOf(1), Meta: metaOf("")}}
 	var keywords []string
 	for i := range MaxKeywords + 1 {
 		keywords = append(keywords, fmt.Sprint("k", i))
 	}
-	for name, e := range map[string]event{
-		"second genesis":        &genesis{UIDValidity: 1},
-		"create: name taken":    &createMailbox{Name: Inbox},
-		"delete: none":          &deleteMailbox{Mailbox: 9},
-		"delete: INBOX":         &deleteMailbox{Mailbox: 1},
-		"rename: none":          &renameMailbox{Mailbox: 9, Name: "y"},
-		"rename: taken":         &renameMailbox{Mailbox: 1, Name: "x"},
-		"add: no mailbox":       &addMessages{Mailbox: 9, Messages: added},
-		"add: keywords":         &addMessages{Mailbox: 1, Messages: []newMessage{{Flags: keywords}}},
-		"flag: no mailbox":      &flagMessages{Mailbox: 9, Op: FlagsSet},
-		"flag: no operation":    &flagMessages{Mailbox: 1, UIDs: uidSet{{1, 1}}, Op: 7},
-		"flag: not there":       &flagMessages{Mailbox: 1, UIDs: uidSet{{300, 301}}, Op: FlagsSet},
-		"flag: nowhere":         &flagMessages{Mailbox: 1, UIDs: uidSet{{5000, math.MaxUint32}}, Op: FlagsSet},
-		"flag: keywords":        &flagMessages{Mailbox: 1, UIDs: uidSet{{1, 1}}, Op: FlagsSet, Flags: keywords},
-		"expunge: no mailbox":   &expungeMessages{Mailbox: 9},
-		"expunge: not there":    &expungeMessages{Mailbox: 1, UIDs: uidSet{{2, 400}}},
-		"copy: no source":       &copyMessages{From: 9, To: 1},
-		"copy: no target":       &copyMessages{From: 1, To: 9},
-		"copy: not there":       &copyMessages{From: 1, To: 2, UIDs: uidSet{{1, 1}, {301, 301}}},
-		"import: no mailbox":    &importMessages{Mailbox: 9, UIDs: uidSet{{301, 301}}, Messages: added},
-		"import: too few UIDs":  &importMessages{Mailbox: 1, Messages: added},
-		"import: too many UIDs": &importMessages{Mailbox: 1, UIDs: uidSet{{301, math.MaxUint32 - 1}}, Messages: added},
-		"import: UID is used":   &importMessages{Mailbox: 1, UIDs: uidSet{{300, 300}}, Messages: added},
-		"import: last UID":      &importMessages{Mailbox: 1, UIDs: uidSet{{math.MaxUint32, math.MaxUint32}}, Messages: added},
-		"import: keywords":      &importMessages{Mailbox: 1, UIDs: uidSet{{301, 301}}, Messages: []newMessage{{Flags: keywords}}},
-		"renew: no mailbox":     &renewMailbox{Mailbox: 9, UIDValidity: 5},
-		"renew: held messages":  &renewMailbox{Mailbox: 1, UIDValidity: 5},
-		"renew: no value":       &renewMailbox{Mailbox: 2},
-		"deliver, owned":        &deliver{Messages: added},
-		"many: one of them":     newMany(&subscribe{Name: "z", On: true}, &deleteMailbox{Mailbox: 9}),
-		"many: gone by then":    newMany(&expungeMessages{Mailbox: 1, UIDs: uidSet{{1, 1}}}, &flagMessages{Mailbox: 1, UIDs: uidSet{{1, 1}}, Op: FlagsSet}),
-		"many: with a delivery": newMany(&deliver{Messages: added}),
+	for name, e := range map[string]state.Event{
+		"second genesis":        &state.Genesis{UIDValidity: 1},
+		"create: name taken":    &state.CreateMailbox{Name: Inbox},
+		"delete: none":          &state.DeleteMailbox{Mailbox: 9},
+		"delete: INBOX":         &state.DeleteMailbox{Mailbox: 1},
+		"rename: none":          &state.RenameMailbox{Mailbox: 9, Name: "y"},
+		"rename: taken":         &state.RenameMailbox{Mailbox: 1, Name: "x"},
+		"add: no mailbox":       &state.AddMessages{Mailbox: 9, Messages: added},
+		"add: keywords":         &state.AddMessages{Mailbox: 1, Messages: []state.NewMessage{{Flags: keywords}}},
+		"flag: no mailbox":      &state.ChangeFlags{Mailbox: 9, Op: FlagsSet},
+		"flag: no operation":    &state.ChangeFlags{Mailbox: 1, UIDs: state.UIDSet{{First: 1, Last: 1}}, Op: 7},
+		"flag: not there":       &state.ChangeFlags{Mailbox: 1, UIDs: state.UIDSet{{First: 300, Last: 301}}, Op: FlagsSet},
+		"flag: nowhere":         &state.ChangeFlags{Mailbox: 1, UIDs: state.UIDSet{{First: 5000, Last: math.MaxUint32}}, Op: FlagsSet},
+		"flag: keywords":        &state.ChangeFlags{Mailbox: 1, UIDs: state.UIDSet{{First: 1, Last: 1}}, Op: FlagsSet, Flags: keywords},
+		"expunge: no mailbox":   &state.ExpungeMessages{Mailbox: 9},
+		"expunge: not there":    &state.ExpungeMessages{Mailbox: 1, UIDs: state.UIDSet{{First: 2, Last: 400}}},
+		"copy: no source":       &state.CopyMessages{From: 9, To: 1},
+		"copy: no target":       &state.CopyMessages{From: 1, To: 9},
+		"copy: not there":       &state.CopyMessages{From: 1, To: 2, UIDs: state.UIDSet{{First: 1, Last: 1}, {First: 301, Last: 301}}},
+		"import: no mailbox":    &state.ImportMessages{Mailbox: 9, UIDs: state.UIDSet{{First: 301, Last: 301}}, Messages: added},
+		"import: too few UIDs":  &state.ImportMessages{Mailbox: 1, Messages: added},
+		"import: too many UIDs": &state.ImportMessages{Mailbox: 1, UIDs: state.UIDSet{{First: 301, Last: math.MaxUint32 - 1}}, Messages: added},
+		"import: UID is used":   &state.ImportMessages{Mailbox: 1, UIDs: state.UIDSet{{First: 300, Last: 300}}, Messages: added},
+		"import: last UID":      &state.ImportMessages{Mailbox: 1, UIDs: state.UIDSet{{First: math.MaxUint32, Last: math.MaxUint32}}, Messages: added},
+		"import: keywords":      &state.ImportMessages{Mailbox: 1, UIDs: state.UIDSet{{First: 301, Last: 301}}, Messages: []state.NewMessage{{Flags: keywords}}},
+		"renew: no mailbox":     &state.RenewMailbox{Mailbox: 9, UIDValidity: 5},
+		"renew: held messages":  &state.RenewMailbox{Mailbox: 1, UIDValidity: 5},
+		"renew: no value":       &state.RenewMailbox{Mailbox: 2},
+		"deliver, owned":        &state.Deliver{Messages: added},
+		"many: one of them":     state.NewBatch(&state.Subscribe{Name: "z", On: true}, &state.DeleteMailbox{Mailbox: 9}),
+		"many: gone by then":    state.NewBatch(&state.ExpungeMessages{Mailbox: 1, UIDs: state.UIDSet{{First: 1, Last: 1}}}, &state.ChangeFlags{Mailbox: 1, UIDs: state.UIDSet{{First: 1, Last: 1}}, Op: FlagsSet}),
+		"many: with a delivery": state.NewBatch(&state.Deliver{Messages: added}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, before := a.account.committer.State()
@@ -87,11 +88,11 @@ func TestEventsThatDoNotFit(t *testing.T) {
 func TestManyOnStoredPages(t *testing.T) {
 	ctx := t.Context()
 	a := inboxOf(t, 300)
-	require.NoError(t, write(t, a, newMany(
-		&renameMailbox{Mailbox: 1, Name: "moved"},
-		&flagMessages{Mailbox: 2, UIDs: uidSet{{1, 300}}, Op: FlagsSet, Flags: []string{FlagSeen}},
-		&copyMessages{From: 2, To: 1, UIDs: uidSet{{7, 9}}, Move: true},
-		&flagMessages{Mailbox: 1, UIDs: uidSet{{302, 302}}, Op: FlagsAdd, Flags: []string{"k"}},
+	require.NoError(t, write(t, a, state.NewBatch(
+		&state.RenameMailbox{Mailbox: 1, Name: "moved"},
+		&state.ChangeFlags{Mailbox: 2, UIDs: state.UIDSet{{First: 1, Last: 300}}, Op: FlagsSet, Flags: []string{FlagSeen}},
+		&state.CopyMessages{From: 2, To: 1, UIDs: state.UIDSet{{First: 7, Last: 9}}, Move: true},
+		&state.ChangeFlags{Mailbox: 1, UIDs: state.UIDSet{{First: 302, Last: 302}}, Op: FlagsAdd, Flags: []string{"k"}},
 	)))
 	st, err := a.Status(ctx, "moved")
 	require.NoError(t, err)
@@ -106,9 +107,9 @@ func TestLastUIDs(t *testing.T) {
 	ctx := t.Context()
 	a := inboxOf(t, 1)
 	require.NoError(t, a.Create(ctx, "full"))
-	full := *a.account.state().byName("full")
-	full.uidNext = math.MaxUint32 - 2
-	s := a.account.state().replacing(&full)
+	full := *a.account.state().ByName("full")
+	full.UIDNext = math.MaxUint32 - 2
+	s := a.account.state().WithMailbox(&full)
 	snap := &snapshotWriter{account: a.account, at: map[metaPlace]metaPlace{}}
 	s, err := snap.write(ctx, s)
 	require.NoError(t, err)
@@ -168,10 +169,10 @@ func TestPagesAtTheirBounds(t *testing.T) {
 		require.NoError(t, a.Create(ctx, "copy"))
 		v := selectInbox(t, a)
 		soundPages(t, a)
-		before := a.account.state().byName(Inbox).pages
+		before := a.account.state().ByName(Inbox).Pages
 		require.NoError(t, a.account.writeSnapshot(ctx))
-		for i, r := range a.account.state().byName(Inbox).pages {
-			require.Equal(t, before[i].id, r.id, "an unchanged page is not written again")
+		for i, r := range a.account.state().ByName(Inbox).Pages {
+			require.Equal(t, before[i].ID, r.ID, "an unchanged page is not written again")
 		}
 		_, err := v.Copy(ctx, All(), "copy")
 		require.NoError(t, err)
@@ -203,27 +204,29 @@ func TestPagesAtTheirBounds(t *testing.T) {
 // soundPages checks the pages of all mailboxes after a snapshot.
 func soundPages(t *testing.T, a *Account) {
 	t.Helper()
-	for _, m := range a.account.state().boxes {
-		last, sum := UID(0), &Mailbox{}
-		for i, r := range m.pages {
-			require.Nil(t, r.page)
+	for _, m := range a.account.state().Mailboxes {
+		last, sum := UID(0), &state.Mailbox{}
+		for i, r := range m.Pages {
+			require.Nil(t, r.Page)
 			p, err := a.account.page(t.Context(), r)
 			require.NoError(t, err)
-			require.LessOrEqual(t, p.len(), pageRows)
-			for j, u := range p.uids {
+			require.LessOrEqual(t, p.Len(), state.PageRows)
+			for j, u := range p.UIDs {
 				require.Greater(t, u, last)
 				last = u
-				require.Zero(t, p.sources[p.srcs[j]].entry, "metadata is still in the log")
+				require.Zero(t, p.Sources[p.SourceIndex[j]].Entry, "metadata is still in the log")
 			}
-			sum.count(p.ref())
-			if i > 0 && i < len(m.pages)-1 {
-				require.Greater(t, m.pages[i-1].count+r.count, pageRows/2)
+			is := p.Ref()
+			sum.Messages, sum.Unseen, sum.Deleted = sum.Messages+is.Count, sum.Unseen+is.Unseen, sum.Deleted+is.Deleted
+			sum.Size += is.Size
+			if i > 0 && i < len(m.Pages)-1 {
+				require.Greater(t, m.Pages[i-1].Count+r.Count, state.PageRows/2)
 			}
 		}
-		require.Equal(t, m.exists, sum.exists)
-		require.Equal(t, m.unseen, sum.unseen)
-		require.Equal(t, m.deleted, sum.deleted)
-		require.Equal(t, m.size, sum.size)
+		require.Equal(t, m.Messages, sum.Messages)
+		require.Equal(t, m.Unseen, sum.Unseen)
+		require.Equal(t, m.Deleted, sum.Deleted)
+		require.Equal(t, m.Size, sum.Size)
 	}
 }
 
@@ -251,7 +254,7 @@ func TestMetaOfTrimmedEntries(t *testing.T) {
 	n := 0
 	for m, err := range v.Messages(ctx, All()) {
 		require.NoError(t, err)
-		require.NotZero(t, m.page.sources[m.page.srcs[m.i]].entry, "the picture is an old one")
+		require.NotZero(t, m.page.Sources[m.page.SourceIndex[m.i]].Entry, "the picture is an old one")
 		meta, err := m.Meta(ctx)
 		require.NoError(t, err)
 		require.Contains(t, string(meta.Header), fmt.Sprintf("Subject: mail %d\r\n", n))

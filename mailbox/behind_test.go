@@ -30,8 +30,8 @@ func TestStoodStillBehindACollection(t *testing.T) {
 		b := login(t, other, "ann")
 		late, err := b.Select(ctx, "Sent", false)
 		require.NoError(t, err)
-		page := b.account.state().byName("Sent").pages[0]
-		require.Nil(t, page.page, "it stands in the store")
+		page := b.account.state().ByName("Sent").Pages[0]
+		require.Nil(t, page.Page, "it stands in the store")
 		expunge(t, a, 2)
 		// The metadata of both mailboxes share a segment, which is written anew, and
 		// with it the page of a mailbox that did not change.

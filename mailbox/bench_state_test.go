@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // The parts that an operation on a mailbox is made of, over objects in memory:
@@ -59,16 +60,16 @@ func BenchmarkReplay(b *testing.B) {
 func BenchmarkLoad(b *testing.B) {
 	ctx := context.Background()
 	a := newUser(b, openStore(b, memblob.New()), "ann")
-	fill(b, a, pageRows)
-	inbox := a.account.state().byName(Inbox)
-	require.Len(b, inbox.pages, 1)
-	p, err := a.account.page(ctx, inbox.pages[0])
+	fill(b, a, state.PageRows)
+	inbox := a.account.state().ByName(Inbox)
+	require.Len(b, inbox.Pages, 1)
+	p, err := a.account.page(ctx, inbox.Pages[0])
 	require.NoError(b, err)
 	b.Run("page", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			a.account.store.cache.forget(a.account.id)
-			_, err := a.account.page(ctx, inbox.pages[0])
+			_, err := a.account.page(ctx, inbox.Pages[0])
 			require.NoError(b, err)
 		}
 	})
@@ -76,7 +77,7 @@ func BenchmarkLoad(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			a.account.store.cache.forget(a.account.id)
-			_, err := a.account.metas(ctx, p.row(0).meta)
+			_, err := a.account.metas(ctx, p.Row(0).Meta)
 			require.NoError(b, err)
 		}
 	})

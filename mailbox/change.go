@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // StoreOptions say how [View.Store] is meant.
@@ -25,7 +27,7 @@ func (v *View) Store(ctx context.Context, set Set, op FlagOp, flags []string, o 
 	if v.readOnly {
 		return nil, ErrReadOnly
 	}
-	if flags, err = checkFlags(flags); err != nil {
+	if flags, err = state.CanonicalFlags(flags); err != nil {
 		return nil, err
 	}
 	if op < FlagsSet || op > FlagsRemove {
@@ -42,15 +44,15 @@ func (v *View) Store(ctx context.Context, set Set, op FlagOp, flags []string, o 
 		return nil, err
 	}
 	var d flagDecision
-	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (_ event, err error) {
-		m := s.byID(t.box.id)
+	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (_ state.Event, err error) {
+		m := s.ByID(t.box.ID)
 		if m == nil {
 			return nil, ErrNoMailbox
 		}
 		if d, err = a.decideFlags(ctx, m, uids, op, flags, o.UnchangedSince); err != nil || len(d.changed) == 0 {
 			return nil, err
 		}
-		return &flagMessages{Mailbox: m.id, UIDs: d.changed, Op: op, Flags: flags}, nil
+		return &state.ChangeFlags{Mailbox: m.ID, UIDs: d.changed, Op: op, Flags: flags}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -63,17 +65,17 @@ func (v *View) Store(ctx context.Context, set Set, op FlagOp, flags []string, o 
 
 // flagDecision says of messages that are there which of them a Store changes.
 type flagDecision struct {
-	asked    uidSet // all but those in modified
-	changed  uidSet // those of asked that have other flags now
-	modified []UID  // changed by somebody since
+	asked    state.UIDSet // all but those in modified
+	changed  state.UIDSet // those of asked that have other flags now
+	modified []UID        // changed by somebody since
 }
 
 // decideFlags finds the messages whose flags the operation changes, and those
 // that were changed since.
-func (a *account) decideFlags(ctx context.Context, m *Mailbox, uids uidSet, op FlagOp, flags []string, since *ModSeq) (d flagDecision, err error) {
-	bits := m.knownBits(flags)
+func (a *account) decideFlags(ctx context.Context, m *state.Mailbox, uids state.UIDSet, op FlagOp, flags []string, since *ModSeq) (d flagDecision, err error) {
+	bits := m.KnownFlagBits(flags)
 	if op != FlagsRemove {
-		if bits, _, err = m.bits(flags); err != nil {
+		if bits, _, err = m.FlagBits(flags); err != nil {
 			return d, err
 		}
 	}
@@ -81,14 +83,14 @@ func (a *account) decideFlags(ctx context.Context, m *Mailbox, uids uidSet, op F
 		if err != nil {
 			return d, err
 		}
-		uid, was := h.page.uids[h.i], h.page.flags[h.i]
-		if since != nil && h.page.modseqs[h.i] > *since {
+		uid, was := h.page.UIDs[h.i], h.page.Flags[h.i]
+		if since != nil && h.page.ModSeqs[h.i] > *since {
 			d.modified = append(d.modified, uid)
 			continue
 		}
-		d.asked.add(uid)
-		if was.change(op, bits) != was {
-			d.changed.add(uid)
+		d.asked.Add(uid)
+		if was.Change(op, bits) != was {
+			d.changed.Add(uid)
 		}
 	}
 	return d, nil
@@ -133,12 +135,12 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 		return Copied{}, err
 	}
 	now := a.store.opts.Now().Unix()
-	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (_ event, err error) {
-		from, to := s.byID(t.box.id), s.byName(dest)
+	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (_ state.Event, err error) {
+		from, to := s.ByID(t.box.ID), s.ByName(dest)
 		if from == nil || to == nil {
 			return nil, ErrNoMailbox
 		}
-		var there uidSet
+		var there state.UIDSet
 		var size Held
 		if there, size, done, err = a.decideCopy(ctx, from, to, uids); err != nil || len(there) == 0 {
 			return nil, err
@@ -148,7 +150,7 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 				return nil, err
 			}
 		}
-		return &copyMessages{From: from.id, To: to.id, UIDs: there, Move: move, Time: now}, nil
+		return &state.CopyMessages{From: from.ID, To: to.ID, UIDs: there, Move: move, Time: now}, nil
 	})
 	if err != nil {
 		return Copied{}, err
@@ -156,25 +158,25 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 	return done, nil
 }
 
-func (a *account) decideCopy(ctx context.Context, from, to *Mailbox, uids uidSet) (there uidSet, size Held, done Copied, err error) {
+func (a *account) decideCopy(ctx context.Context, from, to *state.Mailbox, uids state.UIDSet) (there state.UIDSet, size Held, done Copied, err error) {
 	defined := *to
-	known := map[flagBits]bool{}
-	done.UIDValidity = to.uidValidity
+	known := map[state.FlagBits]bool{}
+	done.UIDValidity = to.UIDValidity
 	for h, err := range walk(ctx, a, from, nil, uids, nil) {
 		if err != nil {
 			return nil, Held{}, Copied{}, err
 		}
-		if bits := h.page.flags[h.i]; !known[bits] {
+		if bits := h.page.Flags[h.i]; !known[bits] {
 			known[bits] = true
-			if _, defined.keywords, err = defined.bits(bits.names(from.keywords)); err != nil {
+			if _, defined.Keywords, err = defined.FlagBits(bits.Names(from.Keywords)); err != nil {
 				return nil, Held{}, Copied{}, err
 			}
 		}
-		there.add(h.page.uids[h.i])
-		size = size.plus(Held{int64(h.page.sizes[h.i]), 1})
-		done.Source = append(done.Source, h.page.uids[h.i])
+		there.Add(h.page.UIDs[h.i])
+		size = size.plus(Held{int64(h.page.Sizes[h.i]), 1})
+		done.Source = append(done.Source, h.page.UIDs[h.i])
 	}
-	first, err := to.nextUIDs(int64(len(done.Source)))
+	first, err := to.NextUIDs(int64(len(done.Source)))
 	if err != nil {
 		return nil, Held{}, Copied{}, err
 	}
@@ -198,30 +200,30 @@ func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error)
 	}
 	defer a.leave()
 	t := v.picture()
-	uids := uidSet{{1, math.MaxUint32}}
+	uids := state.UIDSet{{First: 1, Last: math.MaxUint32}}
 	if within != nil {
 		if uids, err = t.resolve(ctx, a, *within); err != nil {
 			return nil, err
 		}
 	}
-	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-		m := s.byID(t.box.id)
+	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+		m := s.ByID(t.box.ID)
 		if m == nil {
 			return nil, ErrNoMailbox
 		}
-		var set uidSet
+		var set state.UIDSet
 		gone = nil
-		for _, r := range m.pages {
-			if r.deleted == 0 || !uids.touches(r.first, r.last) {
+		for _, r := range m.Pages {
+			if r.Deleted == 0 || !uids.Touches(r.First, r.Last) {
 				continue
 			}
 			p, err := a.page(ctx, r)
 			if err != nil {
 				return nil, err
 			}
-			for i, f := range p.flags {
-				if u := p.uids[i]; f&bitDeleted != 0 && uids.has(u) {
-					set.add(u)
+			for i, f := range p.Flags {
+				if u := p.UIDs[i]; f&state.Deleted != 0 && uids.Has(u) {
+					set.Add(u)
 					gone = append(gone, u)
 				}
 			}
@@ -229,7 +231,7 @@ func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error)
 		if len(set) == 0 {
 			return nil, nil
 		}
-		return &expungeMessages{Mailbox: m.id, UIDs: set}, nil
+		return &state.ExpungeMessages{Mailbox: m.ID, UIDs: set}, nil
 	})
 	if err != nil {
 		return nil, err

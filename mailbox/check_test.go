@@ -49,9 +49,9 @@ func TestCheckSaysWhatIsLost(t *testing.T) {
 	_, err := v.Copy(ctx, UIDs(2, 3), "Sent")
 	require.NoError(t, err)
 	require.NoError(t, a.account.writeSnapshot(ctx))
-	sent := a.account.state().byName("Sent").id
-	damaged := bodyName(a.account.prefix, rowOf(t, a, a.account.state().byName(Inbox), 2).body.id)
-	missing := bodyName(a.account.prefix, rowOf(t, a, a.account.state().byName(Inbox), 5).body.id)
+	sent := a.account.state().ByName("Sent").ID
+	damaged := bodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 2).Body.ID)
+	missing := bodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 5).Body.ID)
 	overwrite(t, blobs, damaged, flipLast)
 	require.NoError(t, blobs.Delete(ctx, missing))
 	lost := map[Loss]bool{}

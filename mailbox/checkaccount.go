@@ -10,6 +10,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Check looks at everything of one account: the log, opened; every page, all
@@ -75,11 +76,11 @@ func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *cry
 	if damage != nil && ctx.Err() != nil {
 		return CheckReport{}, damage
 	}
-	if errors.Is(wrong, ErrSwappedKey) && last.nextMailbox == 0 {
+	if errors.Is(wrong, ErrSwappedKey) && last.NextMailbox == 0 {
 		return CheckReport{}, wrong // nothing here is this identity's
 	}
 	if damage != nil {
-		report(Problem{Object: a.prefix + "log/", Err: fmt.Errorf("the account cannot be opened; what the log says up to entry %d is checked: %w", last.at, damage)})
+		report(Problem{Object: a.prefix + "log/", Err: fmt.Errorf("the account cannot be opened; what the log says up to entry %d is checked: %w", last.At, damage)})
 	}
 	if wrong != nil {
 		object := prefix + publishedKey
@@ -93,12 +94,12 @@ func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *cry
 
 // salvage reads the log as far as it can be read, and returns the state there and
 // why it ends.
-func (a *account) salvage(ctx context.Context) (*state, error) {
+func (a *account) salvage(ctx context.Context) (*state.Account, error) {
 	m := model{a}
 	s, err := m.Load(ctx, a.log)
 	if err != nil {
 		a.log.Seek(eventlog.Head{})
-		s = &state{}
+		s = &state.Account{}
 	}
 	for e, behind := range a.log.Read(ctx) {
 		if behind != nil {
@@ -116,7 +117,7 @@ func (a *account) salvage(ctx context.Context) (*state, error) {
 	return s, err
 }
 
-func (a *account) check(ctx context.Context, s *state, report func(Problem)) (CheckReport, error) {
+func (a *account) check(ctx context.Context, s *state.Account, report func(Problem)) (CheckReport, error) {
 	c := &accountChecker{checker: checker{store: a.store, report: report}, a: a, bodies: map[eventlog.ObjectID]error{}}
 	c.rep.Accounts, c.rep.Heads = 1, Heads{}
 	if err := c.list(ctx); err != nil {
@@ -128,7 +129,7 @@ func (a *account) check(ctx context.Context, s *state, report func(Problem)) (Ch
 	if err != nil {
 		return c.rep, err
 	}
-	for _, m := range s.boxes {
+	for _, m := range s.Mailboxes {
 		if err := c.box(ctx, m); err != nil {
 			return c.rep, err
 		}
@@ -187,30 +188,30 @@ func (c *accountChecker) list(ctx context.Context) error {
 	return nil
 }
 
-func (c *accountChecker) box(ctx context.Context, m *Mailbox) error {
+func (c *accountChecker) box(ctx context.Context, m *state.Mailbox) error {
 	last := UID(0)
-	for _, r := range m.pages {
-		name := c.a.log.ObjectName(objectPage, r.id)
+	for _, r := range m.Pages {
+		name := c.a.log.ObjectName(objectPage, r.ID)
 		p, err := c.a.page(ctx, r)
 		if err != nil {
-			err = fmt.Errorf("%d messages of mailbox %d are lost: %w", r.count, m.id, err)
-			c.rep.Messages += r.count
-			if err := c.lost(ctx, name, err, Loss{m.id, r.first, r.last, r.count, LostMessage}); err != nil {
+			err = fmt.Errorf("%d messages of mailbox %d are lost: %w", r.Count, m.ID, err)
+			c.rep.Messages += r.Count
+			if err := c.lost(ctx, name, err, Loss{m.ID, r.First, r.Last, r.Count, LostMessage}); err != nil {
 				return err
 			}
-			last = r.last
+			last = r.Last
 			continue
 		}
-		if is := *p.ref(); is.count != r.count || is.unseen != r.unseen || is.deleted != r.deleted || is.size != r.size || is.maxModSeq != r.maxModSeq {
+		if is := *p.Ref(); is.Count != r.Count || is.Unseen != r.Unseen || is.Deleted != r.Deleted || is.Size != r.Size || is.MaxModSeq != r.MaxModSeq {
 			c.problem(Problem{Object: name, Err: fmt.Errorf("other counts than the snapshot says: %w", eventlog.ErrCorrupt)})
 		}
-		for i := range p.len() {
+		for i := range p.Len() {
 			c.rep.Messages++
-			row := p.row(i)
-			if row.uid <= last || row.uid >= m.uidNext {
-				c.problem(Problem{Object: name, Err: fmt.Errorf("UID %d is out of order in mailbox %d: %w", row.uid, m.id, eventlog.ErrCorrupt)})
+			row := p.Row(i)
+			if row.UID <= last || row.UID >= m.UIDNext {
+				c.problem(Problem{Object: name, Err: fmt.Errorf("UID %d is out of order in mailbox %d: %w", row.UID, m.ID, eventlog.ErrCorrupt)})
 			}
-			last = row.uid
+			last = row.UID
 			if err := c.message(ctx, m, row); err != nil {
 				return err
 			}
@@ -220,23 +221,23 @@ func (c *accountChecker) box(ctx context.Context, m *Mailbox) error {
 }
 
 // message checks one message's metadata and, once for all its copies, its body.
-func (c *accountChecker) message(ctx context.Context, m *Mailbox, r row) error {
-	name := bodyName(c.a.prefix, r.body.id)
-	meta, err := c.a.meta(ctx, r.meta, r.slot)
-	if err == nil && meta.Size != int64(r.size) {
+func (c *accountChecker) message(ctx context.Context, m *state.Mailbox, r state.Row) error {
+	name := bodyName(c.a.prefix, r.Body.ID)
+	meta, err := c.a.meta(ctx, r.Meta, r.Slot)
+	if err == nil && meta.Size != int64(r.Size) {
 		err = eventlog.ErrCorrupt
 	}
 	if err != nil {
-		object := c.a.log.ObjectName(objectMeta, r.meta.segment)
-		if r.meta.entry != 0 {
-			object = fmt.Sprintf("%slog/%016d", c.a.prefix, uint64(r.meta.entry))
+		object := c.a.log.ObjectName(objectMeta, r.Meta.Segment)
+		if r.Meta.Entry != 0 {
+			object = fmt.Sprintf("%slog/%016d", c.a.prefix, uint64(r.Meta.Entry))
 		}
-		err = fmt.Errorf("header and structure of UID %d in mailbox %d are lost: %w", r.uid, m.id, err)
-		if err := c.lost(ctx, object, err, Loss{m.id, r.uid, r.uid, 1, LostHeader}); err != nil {
+		err = fmt.Errorf("header and structure of UID %d in mailbox %d are lost: %w", r.UID, m.ID, err)
+		if err := c.lost(ctx, object, err, Loss{m.ID, r.UID, r.UID, 1, LostHeader}); err != nil {
 			return err
 		}
 	}
-	err, known := c.bodies[r.body.id]
+	err, known := c.bodies[r.Body.ID]
 	if !known {
 		err = c.body(ctx, name, r)
 		if ctx.Err() != nil {
@@ -245,34 +246,34 @@ func (c *accountChecker) message(ctx context.Context, m *Mailbox, r row) error {
 		if !errors.Is(err, fs.ErrNotExist) {
 			c.there++
 		}
-		c.bodies[r.body.id] = err
+		c.bodies[r.Body.ID] = err
 	}
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("UID %d in mailbox %d is lost: %w", r.uid, m.id, err)
-	return c.lost(ctx, name, err, Loss{m.id, r.uid, r.uid, 1, LostBody})
+	err = fmt.Errorf("UID %d in mailbox %d is lost: %w", r.UID, m.ID, err)
+	return c.lost(ctx, name, err, Loss{m.ID, r.UID, r.UID, 1, LostBody})
 }
 
 // body reads a body whole, as the mailbox does and, its header, as age does.
-func (c *accountChecker) body(ctx context.Context, name string, r row) error {
+func (c *accountChecker) body(ctx context.Context, name string, r state.Row) error {
 	info, err := c.store.blobs.Stat(ctx, name)
 	if err != nil {
 		return err
 	}
-	if want := r.body.key.EncryptedSize(int64(r.size)); info.Size != want {
+	if want := r.Body.Key.EncryptedSize(int64(r.Size)); info.Size != want {
 		return fmt.Errorf("%d bytes, want %d: %w", info.Size, want, eventlog.ErrCorrupt)
 	}
-	if err := c.ageHeader(ctx, name, r.body.key); err != nil {
+	if err := c.ageHeader(ctx, name, r.Body.Key); err != nil {
 		return err
 	}
-	body, err := c.a.openBody(ctx, r.body, int64(r.size), 0, -1)
+	body, err := c.a.openBody(ctx, r.Body, int64(r.Size), 0, -1)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	n, err := io.Copy(io.Discard, body)
-	if err == nil && n != int64(r.size) {
+	if err == nil && n != int64(r.Size) {
 		err = eventlog.ErrCorrupt
 	}
 	return err
@@ -301,12 +302,12 @@ func (c *accountChecker) ageHeader(ctx context.Context, name string, want crypto
 
 // olderSnapshots reads the pages that only older snapshots have: accounts are
 // opened from these if the newest is damaged.
-func (c *accountChecker) olderSnapshots(ctx context.Context, s *state) error {
+func (c *accountChecker) olderSnapshots(ctx context.Context, s *state.Account) error {
 	seen := map[eventlog.ObjectID]bool{}
-	for _, m := range s.boxes {
-		for _, r := range m.pages {
-			if r.page == nil {
-				seen[r.id] = true
+	for _, m := range s.Mailboxes {
+		for _, r := range m.Pages {
+			if r.Page == nil {
+				seen[r.ID] = true
 			}
 		}
 	}
@@ -319,12 +320,12 @@ func (c *accountChecker) olderSnapshots(ctx context.Context, s *state) error {
 		if err != nil {
 			continue // the check of the log names it
 		}
-		for _, m := range old.boxes {
-			for _, r := range m.pages {
-				if seen[r.id] {
+		for _, m := range old.Mailboxes {
+			for _, r := range m.Pages {
+				if seen[r.ID] {
 					continue
 				}
-				seen[r.id] = true
+				seen[r.ID] = true
 				_, err := c.a.readPage(ctx, r)
 				if err == nil {
 					continue
@@ -333,7 +334,7 @@ func (c *accountChecker) olderSnapshots(ctx context.Context, s *state) error {
 					break // it was trimmed meanwhile
 				}
 				err = fmt.Errorf("nothing is lost, but the snapshot at %d cannot stand in for a newer one: %w", pos, err)
-				if err := c.wrong(ctx, c.a.log.ObjectName(objectPage, r.id), err); err != nil {
+				if err := c.wrong(ctx, c.a.log.ObjectName(objectPage, r.ID), err); err != nil {
 					return err
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // everyCall calls all that a session can call, and returns what failed with
@@ -298,7 +299,7 @@ func TestGivingUpWhileBeingDecided(t *testing.T) {
 func TestDecisionEndsWithItsCaller(t *testing.T) {
 	a := newUser(t, openStore(t, memblob.New()), "ann")
 	ran := 0
-	d := decision{account: a.account, decide: func(context.Context, *state, ModSeq) (event, error) {
+	d := decision{account: a.account, decide: func(context.Context, *state.Account, ModSeq) (state.Event, error) {
 		ran++
 		return nil, ErrNoMailbox
 	}}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Objects that nothing points to any more are found by one scan, which notes them
@@ -73,24 +74,24 @@ func (s *Store) stoodStill(since time.Time) bool {
 
 // tooLate refuses to add messages whose bodies may be collected by now. It must
 // run after the position of the entry is known.
-func (s *Store) tooLate(e event) error {
-	var added []newMessage
+func (s *Store) tooLate(e state.Event) error {
+	var added []state.NewMessage
 	switch e := e.(type) {
-	case *addMessages:
+	case *state.AddMessages:
 		added = e.Messages
-	case *importMessages:
+	case *state.ImportMessages:
 		added = e.Messages
-	case *deliver:
+	case *state.Deliver:
 		added = e.Messages
-	case *many:
-		for _, e := range e.events {
+	case *state.Batch:
+		for _, e := range e.Events {
 			if err := s.tooLate(e); err != nil {
 				return err
 			}
 		}
 	}
 	for _, m := range added {
-		if !m.staged.IsZero() && s.stoodStill(m.staged) {
+		if !m.Staged.IsZero() && s.stoodStill(m.Staged) {
 			return errTooLate
 		}
 	}
@@ -195,14 +196,14 @@ func (c *collector) settle(ctx context.Context) error {
 // fence adds an entry that changes nothing: messages of INBOX below the first
 // have been shown.
 func (a *account) fence(ctx context.Context) error {
-	return a.commit(ctx, func(context.Context, *state, ModSeq) (event, error) {
-		return &seenRecent{Mailbox: 1, UID: 1}, nil
+	return a.commit(ctx, func(context.Context, *state.Account, ModSeq) (state.Event, error) {
+		return &state.ClearRecent{Mailbox: 1, UID: 1}, nil
 	})
 }
 
 // part deletes and notes one part of the bodies, and with the first part all
 // pages and metadata.
-func (c *collector) part(ctx context.Context, s *state, part idRange) error {
+func (c *collector) part(ctx context.Context, s *state.Account, part idRange) error {
 	live := newSurvey(part)
 	if err := live.state(ctx, c.a, s); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // handClock is a wall clock that a test moves.
@@ -154,8 +155,8 @@ func TestErasedMailIsErased(t *testing.T) {
 				require.NoError(t, a.account.writeSnapshot(ctx))
 			}
 			add(t, a, 3)
-			body := rowOf(t, a, a.account.state().byName(Inbox), 2).body
-			words := [][]byte{[]byte("Margarethe"), []byte("boundless"), body.key.File[:]}
+			body := rowOf(t, a, a.account.state().ByName(Inbox), 2).Body
+			words := [][]byte{[]byte("Margarethe"), []byte("boundless"), body.Key.File[:]}
 			for _, w := range words {
 				require.True(t, bytes.Contains(openAll(t, blobs, a), w))
 			}
@@ -188,12 +189,12 @@ func TestErasedMailIsErased(t *testing.T) {
 }
 
 // rowOf returns the message with a UID.
-func rowOf(t testing.TB, a *Account, m *Mailbox, u UID) row {
-	p, err := a.account.page(context.Background(), m.pages[m.pageOf(u)])
+func rowOf(t testing.TB, a *Account, m *state.Mailbox, u UID) state.Row {
+	p, err := a.account.page(context.Background(), m.Pages[m.PageOf(u)])
 	require.NoError(t, err)
-	i, ok := p.find(u)
+	i, ok := p.Find(u)
 	require.True(t, ok)
-	return p.row(i)
+	return p.Row(i)
 }
 
 // One scan deletes nothing, and nothing is deleted that came back or that is
@@ -220,8 +221,8 @@ func TestCollectKeepsWhatIsNeeded(t *testing.T) {
 	require.Equal(t, 4, rep.Noted)
 	require.Zero(t, rep.Deleted)
 	require.Subset(t, names(t, blobs), before)
-	err = a.account.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-		return &addMessages{Mailbox: 1, Time: 1, Messages: []newMessage{staged}}, nil
+	err = a.account.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+		return &state.AddMessages{Mailbox: 1, Time: 1, Messages: []state.NewMessage{staged}}, nil
 	})
 	require.NoError(t, err)
 	// A message whose one copy is expunged stays for the other.

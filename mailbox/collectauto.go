@@ -75,7 +75,7 @@ func (s *Store) openAccounts() []*account {
 func (a *account) collectDue() bool {
 	s := a.store
 	now := s.opts.Now()
-	if s.opts.NoCollect || now.Sub(time.Unix(a.state().created, 0)) < s.opts.Grace {
+	if s.opts.NoCollect || now.Sub(time.Unix(a.state().Created, 0)) < s.opts.Grace {
 		return false
 	}
 	s.mu.Lock()

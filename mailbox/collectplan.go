@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // collectPlan is what a collection writes before it deletes.
@@ -55,7 +56,7 @@ func (c *collector) plan(ctx context.Context) (collectPlan, error) {
 
 // superseded reports whether the log says something before the newest snapshot
 // that this one does not say: more than fences.
-func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, newest *state) (bool, error) {
+func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, newest *state.Account) (bool, error) {
 	_, oldest, err := c.a.readManifest(ctx, snaps[0])
 	var damage *eventlog.CorruptError
 	if errors.As(err, &damage) || errors.Is(err, fs.ErrNotExist) {
@@ -73,7 +74,7 @@ func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, n
 
 // newestManifest opens the newest snapshot that counts, and returns with it where
 // those up to it are; none if there are none.
-func (a *account) newestManifest(ctx context.Context) (snaps []eventlog.Position, snap *eventlog.Snapshot, s *state, err error) {
+func (a *account) newestManifest(ctx context.Context) (snaps []eventlog.Position, snap *eventlog.Snapshot, s *state.Account, err error) {
 	for range adoptTries {
 		snaps, err = a.log.Snapshots(ctx)
 		if err != nil || len(snaps) == 0 {
@@ -95,7 +96,7 @@ func (a *account) newestManifest(ctx context.Context) (snaps []eventlog.Position
 }
 
 // readManifest opens a snapshot. One that is not there any more is fs.ErrNotExist.
-func (a *account) readManifest(ctx context.Context, p eventlog.Position) (*eventlog.Snapshot, *state, error) {
+func (a *account) readManifest(ctx context.Context, p eventlog.Position) (*eventlog.Snapshot, *state.Account, error) {
 	snap, err := a.log.ReadSnapshot(ctx, p)
 	if err != nil {
 		if _, gone := a.store.blobs.Stat(ctx, snapshotName(a.prefix, p)); errors.Is(gone, fs.ErrNotExist) {
@@ -103,7 +104,7 @@ func (a *account) readManifest(ctx context.Context, p eventlog.Position) (*event
 		}
 		return nil, nil, err
 	}
-	s, err := decodeManifest(snap.Payload)
+	s, err := state.DecodeSnapshot(snap.Payload)
 	if err != nil {
 		return nil, nil, &eventlog.CorruptError{Op: "open snapshot", Name: snapshotName(a.prefix, p), Pos: p, Err: err}
 	}
@@ -111,19 +112,19 @@ func (a *account) readManifest(ctx context.Context, p eventlog.Position) (*event
 }
 
 // sameState reports whether two states say the same of all but the position.
-func sameState(a, b *state) bool {
+func sameState(a, b *state.Account) bool {
 	x, y := *a, *b
-	x.at, y.at = 0, 0
-	for _, s := range []*state{&x, &y} {
-		for _, m := range s.boxes {
-			for _, r := range m.pages {
-				if r.page != nil {
+	x.At, y.At = 0, 0
+	for _, s := range []*state.Account{&x, &y} {
+		for _, m := range s.Mailboxes {
+			for _, r := range m.Pages {
+				if r.Page != nil {
 					return false // not in the store, and so in no snapshot
 				}
 			}
 		}
 	}
-	return bytes.Equal(encodeManifest(&x), encodeManifest(&y))
+	return bytes.Equal(state.EncodeSnapshot(&x), state.EncodeSnapshot(&y))
 }
 
 // maxRewrite bounds how many segments one collection writes anew, and with them
@@ -132,7 +133,7 @@ const maxRewrite = 512
 
 // dirt finds segments that hold metadata of messages which are gone, and the
 // pages to be written with them.
-func (c *collector) dirt(ctx context.Context, s *state) (rewrite, error) {
+func (c *collector) dirt(ctx context.Context, s *state.Account) (rewrite, error) {
 	found := rewrite{segments: map[eventlog.ObjectID]bool{}, pages: map[eventlog.ObjectID]bool{}}
 	slots := newSlotSurvey()
 	if err := slots.state(ctx, c.a, s); err != nil {
@@ -170,7 +171,7 @@ func (c *collector) messages(ctx context.Context, id eventlog.ObjectID) (int, er
 	if err != nil {
 		return 0, err
 	}
-	metas, err := decodeSegment(b)
+	metas, err := state.DecodeSegment(b)
 	if err != nil {
 		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.prefix, objectMeta, id, eventlog.ErrCorrupt, err)
 	}

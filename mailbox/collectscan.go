@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // shorten returns half of an object's ID: its first four bytes, so that the order
@@ -52,10 +53,10 @@ func (r idRange) after(prefix string) string {
 var partSize = 1 << 20
 
 // parts divides the bodies so that no part is much larger than partSize.
-func parts(s *state) []idRange {
+func parts(s *state.Account) []idRange {
 	n := 0
-	for _, m := range s.boxes {
-		n += m.exists
+	for _, m := range s.Mailboxes {
+		n += m.Messages
 	}
 	k := bits.Len(uint((n - 1) / partSize)) // 2^k parts
 	if n <= partSize {
@@ -86,18 +87,18 @@ func (v *survey) sort() {
 }
 
 // state adds all that a state refers to.
-func (v *survey) state(ctx context.Context, a *account, s *state) error {
-	return eachPage(ctx, a, s, v.seen, func(r *pageRef, p *page) {
-		if r.page == nil {
-			v.pages = append(v.pages, shorten(r.id))
+func (v *survey) state(ctx context.Context, a *account, s *state.Account) error {
+	return eachPage(ctx, a, s, v.seen, func(r *state.PageRef, p *state.Page) {
+		if r.Page == nil {
+			v.pages = append(v.pages, shorten(r.ID))
 		}
-		for _, src := range p.sources {
-			if src.entry == 0 {
-				v.metas = append(v.metas, shorten(src.segment))
+		for _, src := range p.Sources {
+			if src.Entry == 0 {
+				v.metas = append(v.metas, shorten(src.Segment))
 			}
 		}
-		for i := range p.bodies {
-			if id := shorten(p.bodies[i].id); v.part.first <= id && id <= v.part.last {
+		for i := range p.Bodies {
+			if id := shorten(p.Bodies[i].ID); v.part.first <= id && id <= v.part.last {
 				v.bodies = append(v.bodies, id)
 			}
 		}
@@ -106,15 +107,15 @@ func (v *survey) state(ctx context.Context, a *account, s *state) error {
 
 // eachPage yields the pages of a state, those in the store once, and not those
 // that were seen before.
-func eachPage(ctx context.Context, a *account, s *state, seen map[eventlog.ObjectID]bool, each func(*pageRef, *page)) error {
-	for _, m := range s.boxes {
-		for _, r := range m.pages {
-			p := r.page
+func eachPage(ctx context.Context, a *account, s *state.Account, seen map[eventlog.ObjectID]bool, each func(*state.PageRef, *state.Page)) error {
+	for _, m := range s.Mailboxes {
+		for _, r := range m.Pages {
+			p := r.Page
 			if p == nil {
-				if seen[r.id] {
+				if seen[r.ID] {
 					continue
 				}
-				seen[r.id] = true
+				seen[r.ID] = true
 				var err error
 				if p, err = a.readPage(ctx, r); err != nil {
 					return err
@@ -161,7 +162,7 @@ type slotSurvey struct {
 }
 
 type slotsUsed struct {
-	slots [segmentMessages / 64]uint64
+	slots [state.SegmentMessages / 64]uint64
 	pages []eventlog.ObjectID // that name it
 }
 
@@ -172,27 +173,27 @@ func newSlotSurvey() *slotSurvey {
 	return &slotSurvey{segments: map[eventlog.ObjectID]*slotsUsed{}, seen: map[eventlog.ObjectID]bool{}}
 }
 
-func (v *slotSurvey) state(ctx context.Context, a *account, s *state) error {
-	return eachPage(ctx, a, s, v.seen, func(r *pageRef, p *page) {
-		for i, src := range p.sources {
-			if src.entry != 0 {
+func (v *slotSurvey) state(ctx context.Context, a *account, s *state.Account) error {
+	return eachPage(ctx, a, s, v.seen, func(r *state.PageRef, p *state.Page) {
+		for i, src := range p.Sources {
+			if src.Entry != 0 {
 				continue
 			}
-			u := v.segments[src.segment]
+			u := v.segments[src.Segment]
 			if u == nil {
 				if len(v.segments) == maxSurveyed {
 					continue
 				}
 				u = &slotsUsed{}
-				v.segments[src.segment] = u
+				v.segments[src.Segment] = u
 			}
-			for k := range p.srcs {
-				if int(p.srcs[k]) == i && p.slots[k] < segmentMessages {
-					u.slots[p.slots[k]/64] |= 1 << (p.slots[k] % 64)
+			for k := range p.SourceIndex {
+				if int(p.SourceIndex[k]) == i && p.Slots[k] < state.SegmentMessages {
+					u.slots[p.Slots[k]/64] |= 1 << (p.Slots[k] % 64)
 				}
 			}
-			if r.page == nil {
-				u.pages = append(u.pages, r.id)
+			if r.Page == nil {
+				u.pages = append(u.pages, r.ID)
 			}
 		}
 	})

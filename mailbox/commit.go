@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/observe"
 )
 
@@ -64,7 +65,7 @@ func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {
 }
 
 // decideFunc decides an event on a state; nil where there is nothing to do.
-type decideFunc func(ctx context.Context, s *state, at ModSeq) (event, error)
+type decideFunc func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error)
 
 // decision runs a decideFunc for one call of Commit. The leader of the batch runs
 // it, in another goroutine than the caller's, and a caller whose ctx ends does not
@@ -82,7 +83,7 @@ type decision struct {
 
 var errDecided = errors.New("caller is gone")
 
-func (d *decision) run(ctx context.Context, s *state, at eventlog.Position) ([]byte, error) {
+func (d *decision) run(ctx context.Context, s *state.Account, at eventlog.Position) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over {
@@ -98,14 +99,14 @@ func (d *decision) run(ctx context.Context, s *state, at eventlog.Position) ([]b
 		return nil, err
 	}
 	if shown := d.account.shown(s); len(shown) > 0 {
-		if all, ok := e.(*many); ok {
-			shown = append(shown, all.events...)
+		if all, ok := e.(*state.Batch); ok {
+			shown = append(shown, all.Events...)
 		} else {
 			shown = append(shown, e)
 		}
-		e = newMany(shown...)
+		e = state.NewBatch(shown...)
 	}
-	return encodeEvent(e), nil
+	return state.EncodeEvent(e), nil
 }
 
 // end waits for a run under way, prevents others, and reports whether the last

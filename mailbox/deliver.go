@@ -13,6 +13,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/observe"
 )
 
@@ -32,7 +33,7 @@ type Recipient struct {
 func (s *Store) Deliver(ctx context.Context, rcpts []Recipient, r io.Reader) []error {
 	begun := s.opts.Observe.Now()
 	ctx, end := s.opts.Observe.Start(ctx, observe.SpanDeliver)
-	staged := make([]newMessage, len(rcpts))
+	staged := make([]state.NewMessage, len(rcpts))
 	errs := s.deliver(ctx, rcpts, r, staged)
 	end(slices.ContainsFunc(errs, func(err error) bool { return delivered(err) == observe.Failed }))
 	if s.opts.Observe.Watched() {
@@ -57,7 +58,7 @@ func delivered(err error) observe.Result {
 	return observe.Failed
 }
 
-func (s *Store) deliver(ctx context.Context, rcpts []Recipient, r io.Reader, staged []newMessage) []error {
+func (s *Store) deliver(ctx context.Context, rcpts []Recipient, r io.Reader, staged []state.NewMessage) []error {
 	errs := make([]error, len(rcpts))
 	boxes := make([]*inbox, len(rcpts))
 	for i, rcpt := range rcpts {
@@ -82,7 +83,7 @@ func (s *Store) deliver(ctx context.Context, rcpts []Recipient, r io.Reader, sta
 
 // stageAll stores one body for each recipient that is still without an error. If
 // r fails it removes them all and gives its error to all.
-func (s *Store) stageAll(ctx context.Context, rcpts []Recipient, boxes []*inbox, r io.Reader, staged []newMessage, errs []error) error {
+func (s *Store) stageAll(ctx context.Context, rcpts []Recipient, boxes []*inbox, r io.Reader, staged []state.NewMessage, errs []error) error {
 	src := &fanOut{src: r}
 	var wg sync.WaitGroup
 	for i := range rcpts {
@@ -264,7 +265,7 @@ func (keyless) Apply(context.Context, struct{}, eventlog.Position, eventlog.Kind
 }
 
 // deliver appends a message to the account's log.
-func (in *inbox) deliver(ctx context.Context, folder string, now int64, m newMessage) error {
+func (in *inbox) deliver(ctx context.Context, folder string, now int64, m state.NewMessage) error {
 	if folder != "" {
 		name, err := CanonicalName(folder)
 		if err != nil {
@@ -281,12 +282,12 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m newMes
 		in.store.unstage(ctx, in.prefix, m)
 		return err
 	}
-	e := &deliver{Folder: folder, Time: now, Messages: []newMessage{m}}
-	if err := e.check(); err != nil { // never: readers would pass over it
+	e := &state.Deliver{Folder: folder, Time: now, Messages: []state.NewMessage{m}}
+	if err := e.Check(); err != nil { // never: readers would pass over it
 		in.store.unstage(ctx, in.prefix, m)
 		return fmt.Errorf("mailbox: deliver: %w", err)
 	}
-	record := encodeEvent(e)
+	record := state.EncodeEvent(e)
 	if err := in.store.wakeful(ctx); err != nil {
 		in.store.unstage(ctx, in.prefix, m)
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -160,7 +161,7 @@ func TestLargestMetadataIsTaken(t *testing.T) {
 		size := len(sc.Close().Encode())
 		most = max(most, size)
 		t.Logf("%s: %d bytes of metadata", name, size)
-		require.LessOrEqual(t, size, maxMeta, name)
+		require.LessOrEqual(t, size, state.MaxMetadata, name)
 		_, err = a.Append(ctx, Inbox, strings.NewReader(text), AppendOptions{})
 		require.NoError(t, err, name)
 		require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(text))[0], name)

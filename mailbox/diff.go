@@ -7,13 +7,15 @@ import (
 	"io/fs"
 	"math"
 	"slices"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // cursor walks the rows of a mailbox page by page.
 type cursor struct {
-	pages []*pageRef
+	pages []*state.PageRef
 	k, i  int
-	page  *page
+	page  *state.Page
 }
 
 func (c *cursor) done() bool { return c.k == len(c.pages) }
@@ -27,7 +29,7 @@ func (c *cursor) load(ctx context.Context, a *account) (err error) {
 }
 
 func (c *cursor) step() {
-	if c.i++; c.i == c.page.len() {
+	if c.i++; c.i == c.page.Len() {
 		c.skip()
 	}
 }
@@ -36,18 +38,18 @@ func (c *cursor) skip() { c.k, c.i, c.page = c.k+1, 0, nil }
 
 // samePage reports whether two references name equal rows of one mailbox at two
 // times: rows only ever leave, or change their flags and with them their MODSEQ.
-func samePage(a, b *pageRef) bool {
-	return a == b || a.count == b.count && a.first == b.first && a.last == b.last && a.maxModSeq == b.maxModSeq
+func samePage(a, b *state.PageRef) bool {
+	return a == b || a.Count == b.Count && a.First == b.First && a.Last == b.Last && a.MaxModSeq == b.MaxModSeq
 }
 
 // diff returns the messages of old that are not in next, and calls changed, in
 // order, for those in both whose flags were changed. It reads only pages that
 // differ.
-func diff(ctx context.Context, a *account, old, next *Mailbox, changed func(u UID, old, now flagBits)) (gone []ghost, err error) {
+func diff(ctx context.Context, a *account, old, next *state.Mailbox, changed func(u UID, old, now state.FlagBits)) (gone []ghost, err error) {
 	if old == next {
 		return nil, nil
 	}
-	o, n := cursor{pages: old.pages}, cursor{pages: next.pages}
+	o, n := cursor{pages: old.Pages}, cursor{pages: next.Pages}
 	for !o.done() {
 		if !n.done() && o.i == 0 && n.i == 0 && samePage(o.pages[o.k], n.pages[n.k]) {
 			o.skip()
@@ -62,16 +64,16 @@ func diff(ctx context.Context, a *account, old, next *Mailbox, changed func(u UI
 			if err := n.load(ctx, a); err != nil {
 				return nil, err
 			}
-			is = n.page.uids[n.i]
+			is = n.page.UIDs[n.i]
 		}
-		was := o.page.uids[o.i]
+		was := o.page.UIDs[o.i]
 		switch {
 		case n.done() || was < is:
 			gone = append(gone, ghost{o.page, o.i, was})
 			o.step()
 		case was == is:
-			if o.page.modseqs[o.i] != n.page.modseqs[n.i] {
-				changed(is, o.page.flags[o.i], n.page.flags[n.i])
+			if o.page.ModSeqs[o.i] != n.page.ModSeqs[n.i] {
+				changed(is, o.page.Flags[o.i], n.page.Flags[n.i])
 			}
 			o.step()
 			n.step()
@@ -84,8 +86,8 @@ func diff(ctx context.Context, a *account, old, next *Mailbox, changed func(u UI
 
 // expired returns ErrExpired for a page that is gone because nothing needs it any
 // more: only a view that was not moved on for longer than Grace still knew it.
-func expired(err error, r *pageRef, now *Mailbox) error {
-	known := slices.ContainsFunc(now.pages, func(n *pageRef) bool { return n.page == nil && n.id == r.id })
+func expired(err error, r *state.PageRef, now *state.Mailbox) error {
+	known := slices.ContainsFunc(now.Pages, func(n *state.PageRef) bool { return n.Page == nil && n.ID == r.ID })
 	if errors.Is(err, fs.ErrNotExist) && !known {
 		return fmt.Errorf("%w: %w", ErrExpired, err)
 	}

@@ -1,6 +1,10 @@
 package mailbox
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
+)
 
 // Errors that callers branch on. All are found with errors.Is; the text around
 // them names the operation and the object, never a secret, an address or a
@@ -28,4 +32,13 @@ var (
 	ErrRotated         = errors.New("the account has another identity now: log in again")
 	ErrRotating        = errors.New("another change of the identity was begun and not completed")
 	ErrSwappedKey      = errors.New("the identity and the published delivery key do not belong together")
+
+	// What stands against an event that was asked for.
+	ErrMailboxExists    = state.ErrMailboxExists
+	ErrBadName          = state.ErrBadName
+	ErrBadFlag          = state.ErrBadFlag
+	ErrBadSpecialUse    = state.ErrBadSpecialUse
+	ErrTooManyKeywords  = state.ErrTooManyKeywords
+	ErrTooManyMailboxes = state.ErrTooManyMailboxes
+	ErrUIDsUsedUp       = state.ErrUIDsUsedUp
 )

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Status is a mailbox's counts, which cost nothing to ask for.
@@ -37,19 +39,19 @@ func (h *Account) Mailboxes(ctx context.Context) ([]MailboxInfo, error) {
 	}
 	defer a.leave()
 	s := a.state()
-	out := make([]MailboxInfo, 0, len(s.boxes))
-	for _, m := range s.boxes {
-		_, subscribed := slices.BinarySearch(s.subscribed, m.name)
+	out := make([]MailboxInfo, 0, len(s.Mailboxes))
+	for _, m := range s.Mailboxes {
+		_, subscribed := slices.BinarySearch(s.Subscribed, m.Name)
 		status, err := a.status(ctx, m)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, MailboxInfo{
-			Name: m.name, Exists: true, Subscribed: subscribed, SpecialUse: slices.Clone(m.special), Status: status,
+			Name: m.Name, Exists: true, Subscribed: subscribed, SpecialUse: slices.Clone(m.SpecialUse), Status: status,
 		})
 	}
-	for _, name := range s.subscribed {
-		if s.byName(name) == nil {
+	for _, name := range s.Subscribed {
+		if s.ByName(name) == nil {
 			out = append(out, MailboxInfo{Name: name, Subscribed: true})
 		}
 	}
@@ -68,28 +70,28 @@ func (h *Account) Status(ctx context.Context, name string) (Status, error) {
 		return Status{}, err
 	}
 	defer a.leave()
-	m := a.state().byName(name)
+	m := a.state().ByName(name)
 	if m == nil {
 		return Status{}, ErrNoMailbox
 	}
 	return a.status(ctx, m)
 }
 
-func counts(m *Mailbox) Status {
+func counts(m *state.Mailbox) Status {
 	return Status{
-		ID: m.id, Messages: m.exists, Unseen: m.unseen, Deleted: m.deleted, Size: int64(m.size),
-		UIDNext: m.uidNext, UIDValidity: m.uidValidity, HighestModSeq: m.modseq,
+		ID: m.ID, Messages: m.Messages, Unseen: m.Unseen, Deleted: m.Deleted, Size: int64(m.Size),
+		UIDNext: m.UIDNext, UIDValidity: m.UIDValidity, HighestModSeq: m.ModSeq,
 	}
 }
 
-func (a *account) status(ctx context.Context, m *Mailbox) (Status, error) {
+func (a *account) status(ctx context.Context, m *state.Mailbox) (Status, error) {
 	st := counts(m)
 	from := a.recentFrom(m, false)
-	if from >= m.uidNext {
+	if from >= m.UIDNext {
 		return st, nil
 	}
 	below, err := a.rowsBelow(ctx, m, from)
-	st.Recent = m.exists - below
+	st.Recent = m.Messages - below
 	return st, err
 }
 
@@ -101,23 +103,23 @@ func (h *Account) Create(ctx context.Context, name string, specialUse ...string)
 	if err != nil {
 		return err
 	}
-	uses, err := checkSpecialUses(specialUse)
+	uses, err := state.CanonicalSpecialUses(specialUse)
 	if err != nil {
 		return err
 	}
-	return h.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-		if s.byName(name) != nil {
+	return h.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+		if s.ByName(name) != nil {
 			return nil, ErrMailboxExists
 		}
-		for _, m := range s.boxes {
-			if slices.ContainsFunc(m.special, func(u string) bool { return slices.Contains(uses, u) }) {
+		for _, m := range s.Mailboxes {
+			if slices.ContainsFunc(m.SpecialUse, func(u string) bool { return slices.Contains(uses, u) }) {
 				return nil, ErrBadSpecialUse
 			}
 		}
-		if err := s.room(name); err != nil {
+		if err := s.CheckRoom(name); err != nil {
 			return nil, err
 		}
-		return &createMailbox{Name: name, SpecialUse: uses}, nil
+		return &state.CreateMailbox{Name: name, SpecialUse: uses}, nil
 	})
 }
 
@@ -131,12 +133,12 @@ func (h *Account) Delete(ctx context.Context, name string) error {
 	if name == Inbox {
 		return ErrInbox
 	}
-	return h.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-		m := s.byName(name)
+	return h.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+		m := s.ByName(name)
 		if m == nil {
 			return nil, ErrNoMailbox
 		}
-		return &deleteMailbox{Mailbox: m.id}, nil
+		return &state.DeleteMailbox{Mailbox: m.ID}, nil
 	})
 }
 
@@ -152,15 +154,15 @@ func (h *Account) Rename(ctx context.Context, from, to string) error {
 	if to, err = CanonicalName(to); err != nil {
 		return err
 	}
-	return h.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-		m := s.byName(from)
+	return h.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+		m := s.ByName(from)
 		if m == nil {
 			return nil, ErrNoMailbox
 		}
-		if err := s.renameable(m, to); err != nil {
+		if err := s.CheckRename(m, to); err != nil {
 			return nil, err
 		}
-		return &renameMailbox{Mailbox: m.id, Name: to}, nil
+		return &state.RenameMailbox{Mailbox: m.ID, Name: to}, nil
 	})
 }
 
@@ -171,14 +173,14 @@ func (h *Account) Subscribe(ctx context.Context, name string, on bool) error {
 	if err != nil {
 		return err
 	}
-	return h.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-		if _, have := slices.BinarySearch(s.subscribed, name); have == on {
+	return h.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+		if _, have := slices.BinarySearch(s.Subscribed, name); have == on {
 			return nil, nil
 		}
-		if on && len(s.subscribed) >= 2*MaxMailboxes {
+		if on && len(s.Subscribed) >= 2*MaxMailboxes {
 			return nil, ErrTooManyMailboxes
 		}
-		return &subscribe{Name: name, On: on}, nil
+		return &state.Subscribe{Name: name, On: on}, nil
 	})
 }
 
@@ -195,7 +197,7 @@ func (h *Account) Select(ctx context.Context, name string, readOnly bool) (*View
 		return nil, err
 	}
 	defer a.leave()
-	m := a.state().byName(name)
+	m := a.state().ByName(name)
 	if m == nil {
 		return nil, ErrNoMailbox
 	}

@@ -86,7 +86,7 @@ func TestLogoutLeavesNoKeyOnTheHeap(t *testing.T) {
 		_, err = a.AddToken(ctx, "phone")
 		require.NoError(t, err)
 		require.Len(t, texts(t, a), 1)
-		file := rowOf(t, a, a.account.state().byName(Inbox), 1).body.key.File
+		file := rowOf(t, a, a.account.state().ByName(Inbox), 1).Body.Key.File
 		body <- mask(bytes.Clone(file[:]))
 		secrets = secretsOf(t, a)
 		kept = a

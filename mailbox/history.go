@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // LogEntry is one entry of an account's log.
@@ -69,7 +70,7 @@ func (a *account) events(ctx context.Context, at eventlog.Position) ([]string, e
 	}
 	var out []string
 	for _, record := range entry.Records {
-		e, err := decodeEvent(record)
+		e, err := state.DecodeEvent(record)
 		switch {
 		case err == nil:
 			out = append(out, describe(e)...)
@@ -83,44 +84,44 @@ func (a *account) events(ctx context.Context, at eventlog.Position) ([]string, e
 }
 
 // describe says in words what an event does.
-func describe(e event) []string {
-	text := fmt.Sprintf("event of kind %d", e.kind())
+func describe(e state.Event) []string {
+	text := fmt.Sprintf("event of kind %d", e.Kind())
 	switch e := e.(type) {
-	case *genesis:
+	case *state.Genesis:
 		text = fmt.Sprintf("begin: INBOX with UIDVALIDITY %d", e.UIDValidity)
-	case *createMailbox:
+	case *state.CreateMailbox:
 		text = fmt.Sprintf("create mailbox %q", e.Name)
-	case *deleteMailbox:
+	case *state.DeleteMailbox:
 		text = fmt.Sprintf("delete mailbox %d", e.Mailbox)
-	case *renameMailbox:
+	case *state.RenameMailbox:
 		text = fmt.Sprintf("rename mailbox %d to %q", e.Mailbox, e.Name)
-	case *subscribe:
+	case *state.Subscribe:
 		text = fmt.Sprintf("subscribe %q: %v", e.Name, e.On)
-	case *addMessages:
+	case *state.AddMessages:
 		text = fmt.Sprintf("add %d messages to mailbox %d", len(e.Messages), e.Mailbox)
-	case *deliver:
+	case *state.Deliver:
 		text = fmt.Sprintf("deliver %d messages to folder %q", len(e.Messages), e.Folder)
-	case *flagMessages:
-		text = fmt.Sprintf("%v flags %s of %d messages in mailbox %d", e.Op, strings.Join(e.Flags, " "), e.UIDs.count(), e.Mailbox)
-	case *expungeMessages:
-		text = fmt.Sprintf("expunge %d messages from mailbox %d", e.UIDs.count(), e.Mailbox)
-	case *copyMessages:
+	case *state.ChangeFlags:
+		text = fmt.Sprintf("%v flags %s of %d messages in mailbox %d", e.Op, strings.Join(e.Flags, " "), e.UIDs.Count(), e.Mailbox)
+	case *state.ExpungeMessages:
+		text = fmt.Sprintf("expunge %d messages from mailbox %d", e.UIDs.Count(), e.Mailbox)
+	case *state.CopyMessages:
 		word := "copy"
 		if e.Move {
 			word = "move"
 		}
-		text = fmt.Sprintf("%s %d messages from mailbox %d to mailbox %d", word, e.UIDs.count(), e.From, e.To)
-	case *seenRecent:
+		text = fmt.Sprintf("%s %d messages from mailbox %d to mailbox %d", word, e.UIDs.Count(), e.From, e.To)
+	case *state.ClearRecent:
 		text = fmt.Sprintf("messages of mailbox %d below UID %d were shown", e.Mailbox, e.UID)
-	case *importMessages:
+	case *state.ImportMessages:
 		text = fmt.Sprintf("import %d messages to mailbox %d", len(e.Messages), e.Mailbox)
-	case *restored:
+	case *state.RenewAll:
 		text = fmt.Sprintf("restored from an older state: UIDVALIDITY %d and on", e.UIDValidity)
-	case *renewMailbox:
+	case *state.RenewMailbox:
 		text = fmt.Sprintf("begin mailbox %d anew with UIDVALIDITY %d", e.Mailbox, e.UIDValidity)
-	case *many:
+	case *state.Batch:
 		var out []string
-		for _, e := range e.events {
+		for _, e := range e.Events {
 			out = append(out, describe(e)...)
 		}
 		return out

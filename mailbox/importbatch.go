@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // importBatch is the messages of one entry: their bodies are stored, many at a
@@ -28,7 +29,7 @@ type importBatch struct {
 // importItem is a message of a batch on its way.
 type importItem struct {
 	msg    ImportMessage
-	staged newMessage
+	staged state.NewMessage
 	got    Imported
 	fatal  error // the store's, or the caller gave up
 }
@@ -68,8 +69,8 @@ func (b *importBatch) stage(ctx context.Context, it *importItem) {
 		it.got.Err = err
 		return
 	}
-	flags, err := checkFlags(m.Flags)
-	if err == nil && !goodDate(date.Unix()) {
+	flags, err := state.CanonicalFlags(m.Flags)
+	if err == nil && !state.ValidDate(date.Unix()) {
 		err = ErrBadDate
 	}
 	if err != nil {
@@ -142,9 +143,9 @@ func (b *importBatch) drop(ctx context.Context) {
 func (b *importBatch) commit(ctx context.Context) error {
 	now := b.account.store.opts.Now().Unix()
 	refused := true
-	err := b.account.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
+	err := b.account.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
 		refused = true
-		m := s.byName(b.mailbox)
+		m := s.ByName(b.mailbox)
 		if m == nil {
 			return nil, ErrNoMailbox
 		}
@@ -180,10 +181,10 @@ func (b *importBatch) held() Held {
 
 // event decides the UIDs and keywords of the batch; nil if there is nothing to
 // do.
-func (b *importBatch) event(m *Mailbox, now int64) (event, error) {
-	e := &importMessages{Mailbox: m.id, Time: now}
-	keep := b.options.UIDValidity != 0 && m.uidValidity == b.options.UIDValidity
-	defined, next := *m, m.uidNext
+func (b *importBatch) event(m *state.Mailbox, now int64) (state.Event, error) {
+	e := &state.ImportMessages{Mailbox: m.ID, Time: now}
+	keep := b.options.UIDValidity != 0 && m.UIDValidity == b.options.UIDValidity
+	defined, next := *m, m.UIDNext
 	for _, it := range b.items {
 		if it.got.Err != nil {
 			continue
@@ -192,15 +193,15 @@ func (b *importBatch) event(m *Mailbox, now int64) (event, error) {
 		if keep {
 			had = it.msg.UID
 		}
-		uid, err := importUID(next, had)
+		uid, err := state.ImportUID(next, had)
 		if err != nil {
 			return nil, err
 		}
 		next = uid + 1
 		msg := it.staged
-		msg.Flags, it.got.Keywords = defined.fitting(msg.Flags)
+		msg.Flags, it.got.Keywords = defined.Fitting(msg.Flags)
 		it.got.UID = uid
-		e.UIDs.add(uid)
+		e.UIDs.Add(uid)
 		e.Messages = append(e.Messages, msg)
 	}
 	if b.last && keep && b.options.UIDNext > next {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Importer moves mail in from elsewhere: many messages in one entry of the log,
@@ -155,17 +156,17 @@ func (a *account) prepareImport(ctx context.Context, mailbox string, validity ui
 	if validity > maxKeptUIDVal {
 		validity = 0 // the account could make no mailboxes any more
 	}
-	err = a.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-		m := s.byName(mailbox)
-		kept = validity != 0 && (m == nil || m.unused() || m.uidValidity == validity)
+	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+		m := s.ByName(mailbox)
+		kept = validity != 0 && (m == nil || m.Unused() || m.UIDValidity == validity)
 		switch {
 		case m == nil:
-			if err := s.room(mailbox); err != nil {
+			if err := s.CheckRoom(mailbox); err != nil {
 				return nil, err
 			}
-			return &createMailbox{Name: mailbox, UIDValidity: validity}, nil
-		case kept && m.uidValidity != validity:
-			return &renewMailbox{Mailbox: m.id, UIDValidity: validity}, nil
+			return &state.CreateMailbox{Name: mailbox, UIDValidity: validity}, nil
+		case kept && m.UIDValidity != validity:
+			return &state.RenewMailbox{Mailbox: m.ID, UIDValidity: validity}, nil
 		}
 		return nil, nil
 	})

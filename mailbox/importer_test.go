@@ -65,7 +65,7 @@ func TestImportKeepsUIDs(t *testing.T) {
 	ctx := t.Context()
 	blobs := memblob.New()
 	a := newUser(t, openStore(t, blobs), "ann")
-	before := a.account.state().byName(Inbox)
+	before := a.account.state().ByName(Inbox)
 	told, err := a.Select(ctx, Inbox, false)
 	require.NoError(t, err)
 	_, head := a.account.committer.State()
@@ -75,7 +75,7 @@ func TestImportKeepsUIDs(t *testing.T) {
 	_, after := a.account.committer.State()
 	require.LessOrEqual(t, after.Pos-head.Pos, head.Pos+5, "many messages share an entry")
 	require.True(t, syncView(t, told, false).MailboxDeleted, "a session never sees UIDVALIDITY change")
-	require.NotEqual(t, before.id, a.account.state().byName(Inbox).id)
+	require.NotEqual(t, before.ID, a.account.state().ByName(Inbox).ID)
 
 	a = login(t, openStore(t, blobs), "ann")
 	st, err := a.Status(ctx, Inbox)

@@ -3,6 +3,8 @@ package mailbox
 import (
 	"context"
 	"sort"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // lookup answers questions about places in a picture. It counts pages and ghosts
@@ -13,26 +15,26 @@ type lookup struct {
 	starts  []int // index in the view of each page's first row
 
 	k    int // the page read last
-	page *page
+	page *state.Page
 }
 
 func (t *told) lookup(a *account) *lookup {
-	l := &lookup{account: a, told: t, starts: make([]int, len(t.box.pages))}
+	l := &lookup{account: a, told: t, starts: make([]int, len(t.box.Pages))}
 	rows, ghosts := 0, 0
-	for i, r := range t.box.pages {
-		for ghosts < len(t.ghosts) && t.ghosts[ghosts].uid < r.first {
+	for i, r := range t.box.Pages {
+		for ghosts < len(t.ghosts) && t.ghosts[ghosts].uid < r.First {
 			ghosts++
 		}
 		l.starts[i] = rows + ghosts
-		rows += r.count
+		rows += r.Count
 	}
 	return l
 }
 
 // load returns page k.
-func (l *lookup) load(ctx context.Context, k int) (*page, error) {
+func (l *lookup) load(ctx context.Context, k int) (*state.Page, error) {
 	if l.page == nil || l.k != k {
-		p, err := l.account.page(ctx, l.told.box.pages[k])
+		p, err := l.account.page(ctx, l.told.box.Pages[k])
 		if err != nil {
 			return nil, err
 		}
@@ -43,26 +45,26 @@ func (l *lookup) load(ctx context.Context, k int) (*page, error) {
 
 // uid returns the UID of the message with an index that is in the view.
 func (l *lookup) uid(ctx context.Context, index int) (UID, error) {
-	pages, ghosts := l.told.box.pages, l.told.ghosts
+	pages, ghosts := l.told.box.Pages, l.told.ghosts
 	k := sort.Search(len(l.starts), func(i int) bool { return l.starts[i] > index }) - 1
 	if k < 0 {
 		return ghosts[index].uid, nil
 	}
 	r, n := pages[k], index-l.starts[k]
 	if n == 0 {
-		return r.first, nil
+		return r.First, nil
 	}
 	// The ghosts among and behind the page's rows, before the next page.
-	low, high := ghostsBelow(ghosts, r.first), len(ghosts)
+	low, high := ghostsBelow(ghosts, r.First), len(ghosts)
 	if k+1 < len(pages) {
-		high = ghostsBelow(ghosts, pages[k+1].first)
+		high = ghostsBelow(ghosts, pages[k+1].First)
 	}
 	if low == high {
 		switch {
-		case n == r.count-1:
-			return r.last, nil
-		case r.dense():
-			return r.first + UID(n), nil
+		case n == r.Count-1:
+			return r.Last, nil
+		case r.Dense():
+			return r.First + UID(n), nil
 		}
 	}
 	p, err := l.load(ctx, k)
@@ -70,10 +72,10 @@ func (l *lookup) uid(ctx context.Context, index int) (UID, error) {
 		return 0, err
 	}
 	// Row i has index i and the ghosts before it: find the first that reaches n.
-	place := func(i int) int { return i + ghostsBelow(ghosts, p.uids[i]) - low }
-	i := sort.Search(p.len(), func(i int) bool { return place(i) >= n })
-	if i < p.len() && place(i) == n {
-		return p.uids[i], nil
+	place := func(i int) int { return i + ghostsBelow(ghosts, p.UIDs[i]) - low }
+	i := sort.Search(p.Len(), func(i int) bool { return place(i) >= n })
+	if i < p.Len() && place(i) == n {
+		return p.UIDs[i], nil
 	}
 	return ghosts[low+n-i].uid, nil
 }
@@ -84,31 +86,31 @@ func ghostsBelow(ghosts []ghost, u UID) int {
 }
 
 // rowsBelow returns how many messages of a mailbox have a smaller UID.
-func (a *account) rowsBelow(ctx context.Context, m *Mailbox, u UID) (int, error) {
-	k := m.pageOf(u)
+func (a *account) rowsBelow(ctx context.Context, m *state.Mailbox, u UID) (int, error) {
+	k := m.PageOf(u)
 	below := 0
-	for _, r := range m.pages[:k] {
-		below += r.count
+	for _, r := range m.Pages[:k] {
+		below += r.Count
 	}
-	if k == len(m.pages) || u <= m.pages[k].first {
+	if k == len(m.Pages) || u <= m.Pages[k].First {
 		return below, nil
 	}
-	r := m.pages[k]
-	if r.dense() {
-		return below + int(u-r.first), nil
+	r := m.Pages[k]
+	if r.Dense() {
+		return below + int(u-r.First), nil
 	}
 	p, err := a.page(ctx, r)
 	if err != nil {
 		return 0, err
 	}
-	i, _ := p.find(u)
+	i, _ := p.Find(u)
 	return below + i, nil
 }
 
 // resolve turns a set into UIDs of messages that are or were in the view. What
 // came to the mailbox later is not among them, whatever numbers the set has: the
 // client does not know of it.
-func (t *told) resolve(ctx context.Context, a *account, set Set) (uidSet, error) {
+func (t *told) resolve(ctx context.Context, a *account, set Set) (state.UIDSet, error) {
 	n := t.len()
 	if n == 0 {
 		return nil, nil
@@ -120,7 +122,7 @@ func (t *told) resolve(ctx context.Context, a *account, set Set) (uidSet, error)
 	} else {
 		places = t.lookup(a)
 	}
-	var out uidSet
+	var out state.UIDSet
 	for _, r := range set.Ranges {
 		first, last := r.First, r.Last
 		if first == Star {
@@ -137,7 +139,7 @@ func (t *told) resolve(ctx context.Context, a *account, set Set) (uidSet, error)
 		}
 		last = min(last, top)
 		if set.UID {
-			out = append(out, uidRun{UID(first), UID(last)})
+			out = append(out, state.UIDRun{First: UID(first), Last: UID(last)})
 			continue
 		}
 		// The UIDs of a run of sequence numbers are a run of UIDs, because no
@@ -150,16 +152,16 @@ func (t *told) resolve(ctx context.Context, a *account, set Set) (uidSet, error)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, uidRun{low, high})
+		out = append(out, state.UIDRun{First: low, Last: high})
 	}
-	return out.normalize(), nil
+	return out.Normalize(), nil
 }
 
 // lastUID returns the greatest UID in the view, 0 if it is empty.
 func (t *told) lastUID() UID {
 	var u UID
-	if n := len(t.box.pages); n > 0 {
-		u = t.box.pages[n-1].last
+	if n := len(t.box.Pages); n > 0 {
+		u = t.box.Pages[n-1].Last
 	}
 	if n := len(t.ghosts); n > 0 {
 		u = max(u, t.ghosts[n-1].uid)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/observe"
 )
 
@@ -164,7 +165,7 @@ func (s *Store) create(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 		return err
 	}
 	now := s.opts.Now().Unix()
-	return log.Begin(ctx, encodeEvent(&genesis{UIDValidity: max(seconds(now), 1), Time: now}))
+	return log.Begin(ctx, state.EncodeEvent(&state.Genesis{UIDValidity: max(state.Seconds(now), 1), Time: now}))
 }
 
 // claimName gives an account its name, after all else: whoever finds the name

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -23,8 +24,8 @@ type Message struct {
 	Recent bool // for this session
 
 	handle *Account
-	box    *Mailbox
-	page   *page
+	box    *state.Mailbox
+	page   *state.Page
 	i      int
 	near   *nearby
 }
@@ -33,28 +34,28 @@ type Message struct {
 func (t *told) message(h *Account, at hit, near *nearby) *Message {
 	p, i := at.page, at.i
 	return &Message{
-		Index: at.index, UID: p.uids[i], ModSeq: p.modseqs[i], Size: int64(p.sizes[i]),
-		Date: time.Unix(p.dates[i], 0).UTC(), Saved: time.Unix(int64(p.saved[i]), 0).UTC(),
-		ID: EmailID(p.bodies[i].id), Recent: t.recent.has(p.uids[i]),
+		Index: at.index, UID: p.UIDs[i], ModSeq: p.ModSeqs[i], Size: int64(p.Sizes[i]),
+		Date: time.Unix(p.Dates[i], 0).UTC(), Saved: time.Unix(int64(p.Saved[i]), 0).UTC(),
+		ID: EmailID(p.Bodies[i].ID), Recent: t.recent.Has(p.UIDs[i]),
 		handle: h, box: t.box, page: p, i: i, near: near,
 	}
 }
 
 // Flags returns the message's flags: system flags as \Seen, then keywords. \Recent
 // is not among them.
-func (m *Message) Flags() []string { return m.page.flags[m.i].names(m.box.keywords) }
+func (m *Message) Flags() []string { return m.page.Flags[m.i].Names(m.box.Keywords) }
 
 // HasFlag reports whether the message has a flag; case does not matter.
 func (m *Message) HasFlag(flag string) bool {
-	bit, ok := findFlag(m.box.keywords, flag)
-	return ok && m.page.flags[m.i]&bit != 0
+	bit, ok := state.FindFlag(m.box.Keywords, flag)
+	return ok && m.page.Flags[m.i]&bit != 0
 }
 
 // nearby keeps the metadata that one loop over messages read last: neighbours have
 // theirs in one place, which may be too large for the cache.
 type nearby struct {
 	mu    sync.Mutex // protects what follows
-	src   metaSource
+	src   state.MetaSource
 	metas [][]byte
 	front *ahead // of the loop; may be nil
 }
@@ -71,7 +72,7 @@ func (n *nearby) begin(front *ahead) {
 
 // read returns the metadata of a source, which that of the message with a UID is
 // part of.
-func (n *nearby) read(ctx context.Context, a *account, src metaSource, u UID) ([][]byte, error) {
+func (n *nearby) read(ctx context.Context, a *account, src state.MetaSource, u UID) ([][]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.metas == nil || n.src != src {
@@ -93,25 +94,25 @@ func (m *Message) Meta(ctx context.Context) (*message.Message, error) {
 		return nil, err
 	}
 	defer a.leave()
-	src, slot := m.page.sources[m.page.srcs[m.i]], m.page.slots[m.i]
+	src, slot := m.page.Sources[m.page.SourceIndex[m.i]], m.page.Slots[m.i]
 	metas, err := m.near.read(ctx, a, src, m.UID)
 	if err == nil {
 		return a.decodeMeta(metas, slot)
 	}
-	if !errors.Is(err, fs.ErrNotExist) || src.entry == 0 {
+	if !errors.Is(err, fs.ErrNotExist) || src.Entry == 0 {
 		return nil, err
 	}
 	// The session was told so long ago that the entry has been trimmed since. A
 	// snapshot holds the metadata now, or if the message was expunged only the
 	// message itself.
-	if now := a.state().byID(m.box.id); now != nil {
-		if k := now.pageOf(m.UID); k < len(now.pages) {
-			p, err := a.page(ctx, now.pages[k])
+	if now := a.state().ByID(m.box.ID); now != nil {
+		if k := now.PageOf(m.UID); k < len(now.Pages) {
+			p, err := a.page(ctx, now.Pages[k])
 			if err != nil {
 				return nil, err
 			}
-			if i, ok := p.find(m.UID); ok && p.sources[p.srcs[i]] != src {
-				return a.meta(ctx, p.sources[p.srcs[i]], p.slots[i])
+			if i, ok := p.Find(m.UID); ok && p.Sources[p.SourceIndex[i]] != src {
+				return a.meta(ctx, p.Sources[p.SourceIndex[i]], p.Slots[i])
 			}
 		}
 	}
@@ -126,7 +127,7 @@ func (m *Message) header(ctx context.Context) (message.Header, bool, error) {
 		return message.Header{}, false, err
 	}
 	defer a.leave()
-	src, slot := m.page.sources[m.page.srcs[m.i]], m.page.slots[m.i]
+	src, slot := m.page.Sources[m.page.SourceIndex[m.i]], m.page.Slots[m.i]
 	if metas, err := m.near.read(ctx, a, src, m.UID); err == nil && int64(slot) < int64(len(metas)) {
 		if h, cut, err := message.ReadHeader(metas[slot]); err == nil {
 			return h, cut, nil
@@ -180,5 +181,5 @@ func (m *Message) Open(ctx context.Context, off, n int64) (io.ReadCloser, error)
 		return nil, err
 	}
 	defer a.leave()
-	return a.openBody(ctx, m.page.bodies[m.i], m.Size, off, n)
+	return a.openBody(ctx, m.page.Bodies[m.i], m.Size, off, n)
 }

@@ -7,26 +7,27 @@ import (
 	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // model gives the records of the log their meaning: eventlog.Model over states.
 type model struct{ account *account }
 
 // Load returns the newest snapshot's state.
-func (m model) Load(ctx context.Context, l *eventlog.Log) (*state, error) {
+func (m model) Load(ctx context.Context, l *eventlog.Log) (*state.Account, error) {
 	snap, err := m.account.latestSnapshot(ctx, l)
 	if err != nil {
 		return nil, err
 	}
 	if snap == nil {
 		l.Seek(eventlog.Head{})
-		return &state{}, nil
+		return &state.Account{}, nil
 	}
-	s, err := decodeManifest(snap.Payload)
+	s, err := state.DecodeSnapshot(snap.Payload)
 	if err != nil {
 		return nil, fmt.Errorf("mailbox: snapshot at %d: %w: %w", snap.Pos, eventlog.ErrCorrupt, err)
 	}
-	if s.at > ModSeq(snap.Pos) {
+	if s.At > ModSeq(snap.Pos) {
 		return nil, fmt.Errorf("mailbox: snapshot at %d holds a later state: %w", snap.Pos, eventlog.ErrCorrupt)
 	}
 	m.account.sawSnapshot(snap.Head)
@@ -54,8 +55,8 @@ func (a *account) latestSnapshot(ctx context.Context, l *eventlog.Log) (*eventlo
 }
 
 // Apply returns the state after one record.
-func (m model) Apply(ctx context.Context, s *state, at eventlog.Position, kind eventlog.Kind, record []byte) (*state, error) {
-	events, err := recordEvents(kind, record)
+func (m model) Apply(ctx context.Context, s *state.Account, at eventlog.Position, kind eventlog.Kind, record []byte) (*state.Account, error) {
+	events, err := state.RecordEvents(kind, record)
 	if err != nil {
 		return nil, err
 	}
@@ -64,18 +65,18 @@ func (m model) Apply(ctx context.Context, s *state, at eventlog.Position, kind e
 		if err != nil {
 			return nil, err
 		}
-		if s, err = s.apply(ModSeq(at), e, get); err != nil {
+		if s, err = s.Apply(ModSeq(at), e, get); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-// pagesFor reads the pages that an event touches, so that apply need not.
-func (a *account) pagesFor(ctx context.Context, s *state, e event) (pageSource, error) {
-	var read map[*pageRef]*page
-	for _, r := range s.pagesFor(e) {
-		if r.page != nil {
+// PagesFor reads the pages that an event touches, so that apply need not.
+func (a *account) pagesFor(ctx context.Context, s *state.Account, e state.Event) (state.PageSource, error) {
+	var read map[*state.PageRef]*state.Page
+	for _, r := range s.PagesFor(e) {
+		if r.Page != nil {
 			continue
 		}
 		p, err := a.page(ctx, r)
@@ -88,13 +89,13 @@ func (a *account) pagesFor(ctx context.Context, s *state, e event) (pageSource, 
 			return nil, err
 		}
 		if read == nil {
-			read = map[*pageRef]*page{}
+			read = map[*state.PageRef]*state.Page{}
 		}
 		read[r] = p
 	}
-	return func(r *pageRef) *page {
-		if r.page != nil {
-			return r.page
+	return func(r *state.PageRef) *state.Page {
+		if r.Page != nil {
+			return r.Page
 		}
 		return read[r]
 	}, nil

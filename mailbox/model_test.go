@@ -266,7 +266,8 @@ func (w *world) create(h *Account) {
 		return
 	}
 	require.NoError(w.t, err)
-	for _, n := range append(parents(name), name) {
+	above, _, _ := strings.Cut(name, string(Separator))
+	for _, n := range []string{above, name} {
 		if w.model[n] == nil {
 			w.learn(h, n)
 		}

@@ -51,18 +51,18 @@ func (o origins) has(x origin) bool {
 func (a *account) origins(ctx context.Context) (origins, error) {
 	s := a.state()
 	n := 0
-	for _, m := range s.boxes {
-		n += m.exists
+	for _, m := range s.Mailboxes {
+		n += m.Messages
 	}
 	all := make(origins, 0, n)
-	for _, m := range s.boxes {
-		for _, ref := range m.pages {
+	for _, m := range s.Mailboxes {
+		for _, ref := range m.Pages {
 			p, err := a.page(ctx, ref)
 			if err != nil {
 				return nil, err
 			}
-			for i := range p.bodies {
-				all = append(all, origin(p.bodies[i].id[:len(origin{})]))
+			for i := range p.Bodies {
+				all = append(all, origin(p.Bodies[i].ID[:len(origin{})]))
 			}
 		}
 	}

@@ -24,9 +24,9 @@ func TestFewEntriesThatChangeMuchOutweighASnapshot(t *testing.T) {
 	require.True(t, a.account.outweighs(closingEntries))
 	require.NoError(t, a.account.snapshot(ctx))
 	require.False(t, a.account.outweighs(closingEntries))
-	for _, m := range a.account.state().boxes {
-		for _, r := range m.pages {
-			require.Nil(t, r.page, "in the store, and not in memory")
+	for _, m := range a.account.state().Mailboxes {
+		for _, r := range m.Pages {
+			require.Nil(t, r.Page, "in the store, and not in memory")
 		}
 	}
 }

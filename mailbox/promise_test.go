@@ -16,6 +16,7 @@ import (
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -38,16 +39,16 @@ func fill(t testing.TB, a *Account, n int) {
 	for n > 0 {
 		k := min(n, 1000)
 		n -= k
-		err := a.account.commit(ctx, func(ctx context.Context, s *state, at ModSeq) (event, error) {
-			return &addMessages{Mailbox: s.byName(Inbox).id, Time: 1, Messages: repeat(body, k)}, nil
+		err := a.account.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+			return &state.AddMessages{Mailbox: s.ByName(Inbox).ID, Time: 1, Messages: repeat(body, k)}, nil
 		})
 		require.NoError(t, err)
 	}
 	require.NoError(t, a.account.writeSnapshot(ctx))
 }
 
-func repeat(m newMessage, n int) []newMessage {
-	out := make([]newMessage, n)
+func repeat(m state.NewMessage, n int) []state.NewMessage {
+	out := make([]state.NewMessage, n)
 	for i := range out {
 		out[i] = m
 	}
@@ -301,27 +302,27 @@ func TestCostDoesNotFollowTheMailbox(t *testing.T) {
 
 // What stays in memory for a message is at most 96 bytes.
 func TestResidentBytesOfAMessage(t *testing.T) {
-	p := newPage(pageRows)
-	for i := range pageRows {
-		p.push(row{uid: UID(i + 1), meta: metaSource{entry: 1}})
+	p := state.NewPage(state.PageRows)
+	for i := range state.PageRows {
+		p.Append(state.Row{UID: UID(i + 1), Meta: state.MetaSource{Entry: 1}})
 	}
-	size := int64(len(p.encode()))
-	require.LessOrEqual(t, size/pageRows, int64(96))
+	size := int64(len(p.Encode()))
+	require.LessOrEqual(t, size/state.PageRows, int64(96))
 	var before, after runtime.MemStats
 	const pages = 400
-	keep := make([]*page, pages)
+	keep := make([]*state.Page, pages)
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for i := range keep {
-		q, err := decodePage(p.encode())
+		q, err := state.DecodePage(p.Encode())
 		require.NoError(t, err)
 		keep[i] = q
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	each := float64(after.HeapAlloc-before.HeapAlloc) / (pages * pageRows)
+	each := float64(after.HeapAlloc-before.HeapAlloc) / (pages * state.PageRows)
 	t.Logf("%.1f bytes resident a message", each)
 	require.LessOrEqual(t, each, 105.0, "the columns, and what the allocator rounds up")
 	runtime.KeepAlive(keep)
-	require.True(t, bytes.Equal(p.encode(), keep[0].encode()))
+	require.True(t, bytes.Equal(p.Encode(), keep[0].Encode()))
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // QueryOp is what a [Query] asks of a message. The names are those of the search
@@ -77,7 +79,7 @@ type plan struct {
 	told    told
 	account *account
 	query   *Query
-	sets    map[*Query]uidSet
+	sets    map[*Query]state.UIDSet
 	order   map[*Query][]*Query // arguments, those that cost least first
 	bodies  []string            // needles of OpBody
 	texts   []string            // needles of OpText
@@ -92,7 +94,7 @@ func (v *View) plan(ctx context.Context, a *account, q *Query, also ...*Query) (
 	}
 	p := &plan{
 		told: v.picture(), account: a, query: q, now: a.store.opts.Now(),
-		sets: map[*Query]uidSet{}, order: map[*Query][]*Query{},
+		sets: map[*Query]state.UIDSet{}, order: map[*Query][]*Query{},
 	}
 	for _, q := range slices.Concat([]*Query{q}, also) {
 		p.keys = 0
@@ -145,7 +147,7 @@ func addNeedle(needles []string, s string) []string {
 }
 
 // bounds returns UIDs outside of which nothing matches.
-func (p *plan) bounds(q *Query) uidSet {
+func (p *plan) bounds(q *Query) state.UIDSet {
 	switch q.Op {
 	case OpSet:
 		return p.sets[q]
@@ -156,12 +158,12 @@ func (p *plan) bounds(q *Query) uidSet {
 			}
 		}
 	}
-	return uidSet{{1, maxMessage}}
+	return state.UIDSet{{First: 1, Last: maxMessage}}
 }
 
 // mayMatch reports whether a page, by what is known without reading it, may hold
 // a message that matches.
-func mayMatch(q *Query, r *pageRef) bool {
+func mayMatch(q *Query, r *state.PageRef) bool {
 	switch q.Op {
 	case OpAnd:
 		for _, arg := range q.Args {
@@ -172,16 +174,16 @@ func mayMatch(q *Query, r *pageRef) bool {
 	case OpFlag:
 		switch {
 		case strings.EqualFold(q.Text, FlagDeleted):
-			return r.deleted > 0
+			return r.Deleted > 0
 		case strings.EqualFold(q.Text, FlagSeen):
-			return r.unseen < r.count
+			return r.Unseen < r.Count
 		}
 	case OpNot:
 		if arg := q.Args[0]; arg.Op == OpFlag && strings.EqualFold(arg.Text, FlagSeen) {
-			return r.unseen > 0
+			return r.Unseen > 0
 		}
 	case OpModSeq:
-		return int64(r.maxModSeq) >= q.N
+		return int64(r.MaxModSeq) >= q.N
 	}
 	return true
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Quota is what an account may hold. A copy of a message counts as the message
@@ -45,10 +46,10 @@ func (q Quota) check(has, more Held) error {
 }
 
 // usage adds up the mailboxes' counts.
-func usage(s *state) (u Held) {
-	for _, m := range s.boxes {
-		u.Storage += int64(m.size)
-		u.Messages += int64(m.exists)
+func usage(s *state.Account) (u Held) {
+	for _, m := range s.Mailboxes {
+		u.Storage += int64(m.Size)
+		u.Messages += int64(m.Messages)
 	}
 	return u
 }
@@ -86,22 +87,22 @@ func (h *Account) DeletedStorage(ctx context.Context, name string) (int64, error
 		return 0, err
 	}
 	defer a.leave()
-	m := a.state().byName(name)
+	m := a.state().ByName(name)
 	if m == nil {
 		return 0, ErrNoMailbox
 	}
 	sum := int64(0)
-	for _, r := range m.pages {
-		if r.deleted == 0 {
+	for _, r := range m.Pages {
+		if r.Deleted == 0 {
 			continue
 		}
 		p, err := a.page(ctx, r)
 		if err != nil {
 			return 0, err
 		}
-		for i, f := range p.flags {
-			if f&bitDeleted != 0 {
-				sum += int64(p.sizes[i])
+		for i, f := range p.Flags {
+			if f&state.Deleted != 0 {
+				sum += int64(p.Sizes[i])
 			}
 		}
 	}
@@ -109,7 +110,7 @@ func (h *Account) DeletedStorage(ctx context.Context, name string) (int64, error
 }
 
 // fits reports whether there is room for more.
-func (a *account) fits(ctx context.Context, s *state, more Held) error {
+func (a *account) fits(ctx context.Context, s *state.Account, more Held) error {
 	q, err := a.limits(ctx)
 	if err != nil || q == (Quota{}) {
 		return err
@@ -324,18 +325,18 @@ func (a *account) noteUsage(ctx context.Context) {
 	}
 	s := a.state()
 	u := usage(s)
-	if uint64(s.at) <= n.at || n.at > 0 && !n.notable(u) || !a.noting.TryLock() {
+	if uint64(s.At) <= n.at || n.at > 0 && !n.notable(u) || !a.noting.TryLock() {
 		return
 	}
 	defer a.noting.Unlock()
-	object := quotaName(a.prefix+quotaUsage, uint64(s.at))
+	object := quotaName(a.prefix+quotaUsage, uint64(s.At))
 	err := a.store.blobs.Create(ctx, object, strings.NewReader(quotaText(usageHead, u.Storage, u.Messages)))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		a.store.logger.Warn("usage was not noted", "object", object, "error", err)
 		return
 	}
 	a.store.dropOlder(ctx, a.prefix+quotaUsage, object)
-	next := &quotaNote{Quota: n.Quota, number: n.number, noted: u, at: uint64(s.at), read: n.read}
+	next := &quotaNote{Quota: n.Quota, number: n.number, noted: u, at: uint64(s.At), read: n.read}
 	a.quota.CompareAndSwap(n, next)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // stuck is a store that deletes nothing, as if the process had been killed there.
@@ -170,8 +171,8 @@ func TestUsageAndHistory(t *testing.T) {
 		require.ErrorIs(t, err, ErrNoAccount)
 	}
 	for kind := range byte(255) {
-		e := newEvent(kind)
-		if _, batch := e.(*many); e == nil || batch {
+		e := state.NewEvent(kind)
+		if _, batch := e.(*state.Batch); e == nil || batch {
 			continue
 		}
 		require.NotEmpty(t, describe(e), "kind %d", kind)

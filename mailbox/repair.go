@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // RepairReport is what [Account.Repair] did.
@@ -98,12 +99,12 @@ func (a *account) removeSnapshots(ctx context.Context, damaged []eventlog.Positi
 }
 
 // whole reports what of a state's pages and metadata cannot be read.
-func (a *account) whole(ctx context.Context, s *state) error {
-	sources := map[metaSource]uint32{} // to the last slot in use
-	err := eachPage(ctx, a, s, map[eventlog.ObjectID]bool{}, func(_ *pageRef, p *page) {
-		for i := range p.srcs {
-			src := p.sources[p.srcs[i]]
-			sources[src] = max(sources[src], p.slots[i])
+func (a *account) whole(ctx context.Context, s *state.Account) error {
+	sources := map[state.MetaSource]uint32{} // to the last slot in use
+	err := eachPage(ctx, a, s, map[eventlog.ObjectID]bool{}, func(_ *state.PageRef, p *state.Page) {
+		for i := range p.SourceIndex {
+			src := p.Sources[p.SourceIndex[i]]
+			sources[src] = max(sources[src], p.Slots[i])
 		}
 	})
 	if err != nil {
@@ -143,10 +144,10 @@ func (a *account) rebuild(ctx context.Context) error {
 }
 
 // base finds a state that is whole, and the head that it is of.
-func (a *account) base(ctx context.Context, snaps []eventlog.Position) (*state, eventlog.Head, error) {
+func (a *account) base(ctx context.Context, snaps []eventlog.Position) (*state.Account, eventlog.Head, error) {
 	var last error
 	for i := len(snaps) - 1; i >= -1; i-- {
-		at, s := eventlog.Head{}, &state{}
+		at, s := eventlog.Head{}, &state.Account{}
 		if i >= 0 {
 			snap, manifest, err := a.readManifest(ctx, snaps[i])
 			if err != nil {
@@ -171,7 +172,7 @@ func (a *account) base(ctx context.Context, snaps []eventlog.Position) (*state, 
 }
 
 // replayFrom applies the entries after a head.
-func (a *account) replayFrom(ctx context.Context, at eventlog.Head, s *state) (*state, eventlog.Head, error) {
+func (a *account) replayFrom(ctx context.Context, at eventlog.Head, s *state.Account) (*state.Account, eventlog.Head, error) {
 	log, err := a.newLog()
 	if err != nil {
 		return nil, at, err
@@ -193,7 +194,7 @@ func (a *account) replayFrom(ctx context.Context, at eventlog.Head, s *state) (*
 		}
 		at = e.Head
 	}
-	if s.nextMailbox == 0 {
+	if s.NextMailbox == 0 {
 		return nil, at, eventlog.ErrCorrupt
 	}
 	return s, at, nil

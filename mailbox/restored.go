@@ -11,6 +11,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // A store that was restored from a backup has lost what came after it, and mail
@@ -65,15 +66,15 @@ func (a *account) renewRestored(ctx context.Context) error {
 	if mark == 0 {
 		return nil
 	}
-	_, err := a.committer.Commit(ctx, func(_ context.Context, s *state, _ eventlog.Position) ([]byte, error) {
-		if s.byName(Inbox).created > mark {
+	_, err := a.committer.Commit(ctx, func(_ context.Context, s *state.Account, _ eventlog.Position) ([]byte, error) {
+		if s.ByName(Inbox).Created > mark {
 			return nil, nil
 		}
-		e, err := s.restoring(a.store.opts.Now().Unix(), rand.Uint32())
+		e, err := s.Restore(a.store.opts.Now().Unix(), rand.Uint32())
 		if err != nil {
 			return nil, err
 		}
-		return encodeEvent(e), nil
+		return state.EncodeEvent(e), nil
 	})
 	if err != nil {
 		return fmt.Errorf("mailbox: renew a restored account: %w", err)

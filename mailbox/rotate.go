@@ -12,6 +12,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // RotateIdentity gives the account a new identity: what is to be done when the old
@@ -266,11 +267,11 @@ func (a *account) beginAnew(ctx context.Context) error {
 		if err := a.store.noteOverdue(ctx, a.prefix, a.identity, head.Pos); err != nil {
 			return err
 		}
-		err := a.commit(ctx, func(_ context.Context, _ *state, at ModSeq) (event, error) {
+		err := a.commit(ctx, func(_ context.Context, _ *state.Account, at ModSeq) (state.Event, error) {
 			if at > ModSeq(head.Pos)+1 {
 				return nil, errOvertaken
 			}
-			return &seenRecent{Mailbox: 1, UID: 1}, nil // it changes nothing
+			return &state.ClearRecent{Mailbox: 1, UID: 1}, nil // it changes nothing
 		})
 		if err == nil {
 			return a.snapshotSince(ctx, began, rewrite{})

@@ -18,6 +18,7 @@ import (
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // withIdentity opens an account with an identity that may be refused.
@@ -354,7 +355,7 @@ func TestRetiredIdentityForgesNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = forged.FindHead(ctx)
 	require.NoError(t, err)
-	_, err = forged.Append(ctx, eventlog.Owned, encodeEvent(&deleteMailbox{Mailbox: 1}))
+	_, err = forged.Append(ctx, eventlog.Owned, state.EncodeEvent(&state.DeleteMailbox{Mailbox: 1}))
 	require.NoError(t, err)
 	_, err = withIdentity(t, openAt(t, forge, clock), next)
 	require.ErrorIs(t, err, eventlog.ErrCorrupt)
@@ -368,8 +369,8 @@ func TestRetiredIdentityForgesNothing(t *testing.T) {
 	}
 	forged, err = eventlog.New(eventlog.Config{Store: forge, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: oldID}})
 	require.NoError(t, err)
-	empty := applyGenesis(1, &genesis{UIDValidity: 1})
-	require.NoError(t, forged.WriteSnapshot(ctx, head, encodeManifest(empty)))
+	empty := state.NewAccount(1, &state.Genesis{UIDValidity: 1})
+	require.NoError(t, forged.WriteSnapshot(ctx, head, state.EncodeSnapshot(empty)))
 	b, err := withIdentity(t, openAt(t, forge, clock), next)
 	require.NoError(t, err)
 	require.Len(t, texts(t, b), 1, "the snapshot of the retired identity is passed over")
@@ -411,8 +412,8 @@ func TestStolenIdentityReachesNoFurther(t *testing.T) {
 	require.NoError(t, err)
 	forged, err := eventlog.New(eventlog.Config{Store: blobs, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: firstID}})
 	require.NoError(t, err)
-	empty := applyGenesis(1, &genesis{UIDValidity: 1})
-	require.NoError(t, forged.WriteSnapshot(ctx, head, encodeManifest(empty)))
+	empty := state.NewAccount(1, &state.Genesis{UIDValidity: 1})
+	require.NoError(t, forged.WriteSnapshot(ctx, head, state.EncodeSnapshot(empty)))
 	_, err = withIdentity(t, openAt(t, blobs, clock), next)
 	require.ErrorIs(t, err, eventlog.ErrCorrupt)
 }

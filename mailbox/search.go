@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -62,7 +63,7 @@ func (v *View) find(ctx context.Context, a *account, q *Query, looked func(index
 			return
 		}
 		t := &p.told
-		filter := func(r *pageRef) bool { return mayMatch(p.query, r) }
+		filter := func(r *state.PageRef) bool { return mayMatch(p.query, r) }
 		near := &nearby{}
 		for hit, err := range walkPages(ctx, a, t.box, t.ghosts, p.bounds(p.query), near, filter) {
 			if err != nil {
@@ -105,7 +106,7 @@ func (c *candidate) matches(ctx context.Context, q *Query) (bool, error) {
 		ok, err := c.matches(ctx, q.Args[0])
 		return !ok, err
 	case OpSet:
-		return c.sets[q].has(c.m.UID), nil
+		return c.sets[q].Has(c.m.UID), nil
 	case OpFlag:
 		return c.m.HasFlag(q.Text), nil
 	case OpRecent:

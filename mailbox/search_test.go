@@ -10,6 +10,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -156,7 +157,7 @@ func TestSearchReadsWhatItMust(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	a := newUser(t, s, "ann")
-	fill(t, a, 20*pageRows)
+	fill(t, a, 20*state.PageRows)
 	v, other := selectInbox(t, a), selectInbox(t, a)
 	flagAll(t, other, All(), FlagsAdd, true, FlagSeen)
 	flagAll(t, other, UIDs(300, 5000), FlagsAdd, true, FlagDeleted)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/observe"
 )
 
@@ -103,10 +104,10 @@ func (a *account) outweighs(entries int) bool {
 		return false
 	}
 	weight, dirty := 0, 0
-	for _, m := range s.boxes {
-		weight += 100 + len(m.name) + len(m.pages)*pageRefSize + len(m.vanished)*16
-		for _, r := range m.pages {
-			if r.page != nil {
+	for _, m := range s.Mailboxes {
+		weight += 100 + len(m.Name) + len(m.Pages)*state.PageRefSize + len(m.Vanished)*16
+		for _, r := range m.Pages {
+			if r.Page != nil {
 				dirty++
 			}
 		}
@@ -169,7 +170,7 @@ func (a *account) writeSnapshotTold(ctx context.Context, began time.Time, also r
 	if a.store.stoodStill(began) {
 		return errStoodStill
 	}
-	manifest := encodeManifest(next)
+	manifest := state.EncodeSnapshot(next)
 	told.Bytes, told.Pages = len(manifest), w.wrote
 	err = a.log.WriteSnapshot(ctx, head, manifest)
 	if err == nil && a.store.stoodStill(began) {
@@ -193,7 +194,7 @@ func snapshotName(prefix string, p eventlog.Position) string {
 
 // rebase moves the account onto a snapshot's pages. Sessions that wait are woken:
 // their views are to name these pages too before the old ones are collected.
-func (a *account) rebase(ctx context.Context, head eventlog.Head, s *state) error {
+func (a *account) rebase(ctx context.Context, head eventlog.Head, s *state.Account) error {
 	if err := a.committer.Rebase(ctx, head, s); err != nil {
 		return err
 	}
@@ -235,7 +236,7 @@ const adoptTries = 3
 
 var errNoSnapshot = errors.New("no snapshot that counts")
 
-func (a *account) newestSnapshot(ctx context.Context) (*state, eventlog.Head, error) {
+func (a *account) newestSnapshot(ctx context.Context) (*state.Account, eventlog.Head, error) {
 	snap, err := a.log.LatestSnapshot(ctx)
 	if err != nil {
 		return nil, eventlog.Head{}, err
@@ -247,7 +248,7 @@ func (a *account) newestSnapshot(ctx context.Context) (*state, eventlog.Head, er
 	if snap == nil {
 		return nil, eventlog.Head{}, fmt.Errorf("mailbox: %ssnap: %w", a.prefix, errNoSnapshot)
 	}
-	s, err := decodeManifest(snap.Payload)
+	s, err := state.DecodeSnapshot(snap.Payload)
 	if err != nil {
 		return nil, eventlog.Head{}, fmt.Errorf("mailbox: snapshot at %d: %w: %w", snap.Pos, eventlog.ErrCorrupt, err)
 	}
@@ -256,7 +257,7 @@ func (a *account) newestSnapshot(ctx context.Context) (*state, eventlog.Head, er
 
 // metaPlace is where one message's metadata is.
 type metaPlace struct {
-	src  metaSource
+	src  state.MetaSource
 	slot uint32
 }
 
@@ -277,11 +278,11 @@ type snapshotWriter struct {
 }
 
 // write returns the state with all its pages in the store.
-func (w *snapshotWriter) write(ctx context.Context, s *state) (*state, error) {
+func (w *snapshotWriter) write(ctx context.Context, s *state.Account) (*state.Account, error) {
 	// Metadata first, over all mailboxes, so that segments come out full.
-	groups := make([][][]*pageRef, len(s.boxes))
-	for i, m := range s.boxes {
-		groups[i] = group(m.pages)
+	groups := make([][][]*state.PageRef, len(s.Mailboxes))
+	for i, m := range s.Mailboxes {
+		groups[i] = group(m.Pages)
 		for _, g := range groups[i] {
 			if err := w.gather(ctx, g); err != nil {
 				return nil, err
@@ -292,18 +293,18 @@ func (w *snapshotWriter) write(ctx context.Context, s *state) (*state, error) {
 		return nil, err
 	}
 	next := *s
-	next.boxes = make([]*Mailbox, len(s.boxes))
-	for i, m := range s.boxes {
+	next.Mailboxes = make([]*state.Mailbox, len(s.Mailboxes))
+	for i, m := range s.Mailboxes {
 		box := *m
-		box.pages = make([]*pageRef, 0, len(groups[i]))
+		box.Pages = make([]*state.PageRef, 0, len(groups[i]))
 		for _, g := range groups[i] {
 			refs, err := w.pages(ctx, g)
 			if err != nil {
 				return nil, err
 			}
-			box.pages = append(box.pages, refs...)
+			box.Pages = append(box.Pages, refs...)
 		}
-		next.boxes[i] = &box
+		next.Mailboxes[i] = &box
 	}
 	return &next, nil
 }
@@ -311,29 +312,29 @@ func (w *snapshotWriter) write(ctx context.Context, s *state) (*state, error) {
 // group divides pages into those that are written again together: a page that
 // must be written takes a small neighbour along, and new messages any page before
 // them that has room, so that pages fill up.
-func group(pages []*pageRef) [][]*pageRef {
-	const most = 8 * pageRows
-	small := func(r *pageRef) bool { return r.count <= pageRows*3/4 }
-	var out [][]*pageRef
+func group(pages []*state.PageRef) [][]*state.PageRef {
+	const most = 8 * state.PageRows
+	small := func(r *state.PageRef) bool { return r.Count <= state.PageRows*3/4 }
+	var out [][]*state.PageRef
 	rows := 0 // of the last group
 	for i, r := range pages {
-		rows += r.count
+		rows += r.Count
 		if i > 0 && rows <= most {
 			before := pages[i-1]
-			if small(before) && (r.page != nil || before.page != nil && small(r)) || before.count < pageRows && isNew(r) {
+			if small(before) && (r.Page != nil || before.Page != nil && small(r)) || before.Count < state.PageRows && isNew(r) {
 				out[len(out)-1] = append(out[len(out)-1], r)
 				continue
 			}
 		}
-		out = append(out, []*pageRef{r})
-		rows = r.count
+		out = append(out, []*state.PageRef{r})
+		rows = r.Count
 	}
 	return out
 }
 
 // isNew reports whether no snapshot has a message of the page.
-func isNew(r *pageRef) bool {
-	return r.page != nil && !slices.ContainsFunc(r.page.sources, func(s metaSource) bool { return s.entry == 0 })
+func isNew(r *state.PageRef) bool {
+	return r.Page != nil && !slices.ContainsFunc(r.Page.Sources, func(s state.MetaSource) bool { return s.Entry == 0 })
 }
 
 // rewrite says what a snapshot is to write anew although the store has it:
@@ -344,36 +345,36 @@ type rewrite struct {
 }
 
 // kept reports whether a group is one page that is in the store and stays.
-func (w *snapshotWriter) kept(g []*pageRef) bool {
-	return len(g) == 1 && g[0].page == nil && !w.also.pages[g[0].id]
+func (w *snapshotWriter) kept(g []*state.PageRef) bool {
+	return len(g) == 1 && g[0].Page == nil && !w.also.pages[g[0].ID]
 }
 
 // gather collects the metadata that a group has in the log. When pages have
 // become nearly full by new messages, or have it from many places by copies, they
 // get all of their metadata together: a listing reads a segment or two for them.
-func (w *snapshotWriter) gather(ctx context.Context, g []*pageRef) error {
+func (w *snapshotWriter) gather(ctx context.Context, g []*state.PageRef) error {
 	if w.kept(g) {
 		return nil
 	}
-	count, logged, segments := 0, false, map[metaSource]bool{}
+	count, logged, segments := 0, false, map[state.MetaSource]bool{}
 	for _, r := range g {
 		p, err := w.account.page(ctx, r)
 		if err != nil {
 			return err
 		}
-		count += r.count
-		for _, s := range p.sources {
-			if logged = logged || s.entry != 0; s.entry == 0 {
+		count += r.Count
+		for _, s := range p.Sources {
+			if logged = logged || s.Entry != 0; s.Entry == 0 {
 				segments[s] = true
 			}
 		}
 	}
 	const many = 8
-	all := logged && count >= pageRows*3/4 || len(segments) > many*len(g)
-	front := newAhead(ctx, w.account, g, uidSet{{1, math.MaxUint32}})
+	all := logged && count >= state.PageRows*3/4 || len(segments) > many*len(g)
+	front := newAhead(ctx, w.account, g, state.UIDSet{{First: 1, Last: math.MaxUint32}})
 	defer front.end()
 	if front != nil {
-		front.want = func(src metaSource) bool { return all || src.entry != 0 }
+		front.want = func(src state.MetaSource) bool { return all || src.Entry != 0 }
 	}
 	w.near.begin(front)
 	for _, r := range g {
@@ -381,12 +382,12 @@ func (w *snapshotWriter) gather(ctx context.Context, g []*pageRef) error {
 		if err != nil {
 			return err
 		}
-		for i := range p.len() {
-			from := metaPlace{p.sources[p.srcs[i]], p.slots[i]}
-			if !all && from.src.entry == 0 && !w.also.segments[from.src.segment] {
+		for i := range p.Len() {
+			from := metaPlace{p.Sources[p.SourceIndex[i]], p.Slots[i]}
+			if !all && from.src.Entry == 0 && !w.also.segments[from.src.Segment] {
 				continue
 			}
-			if err := w.add(ctx, from, p.uids[i]); err != nil {
+			if err := w.add(ctx, from, p.UIDs[i]); err != nil {
 				return err
 			}
 		}
@@ -408,7 +409,7 @@ func (w *snapshotWriter) add(ctx context.Context, from metaPlace, u UID) error {
 		return fmt.Errorf("mailbox: %s: metadata %d is not in its source: %w", w.account.prefix, from.slot, eventlog.ErrCorrupt)
 	}
 	meta := metas[from.slot]
-	if len(w.segment) == segmentMessages || w.bytes+len(meta) > segmentBytes {
+	if len(w.segment) == state.SegmentMessages || w.bytes+len(meta) > state.SegmentBytes {
 		if err := w.flush(ctx); err != nil {
 			return err
 		}
@@ -424,30 +425,30 @@ func (w *snapshotWriter) flush(ctx context.Context) error {
 	if len(w.segment) == 0 {
 		return nil
 	}
-	id, err := w.account.log.PutObject(ctx, objectMeta, encodeSegment(w.segment))
+	id, err := w.account.log.PutObject(ctx, objectMeta, state.EncodeSegment(w.segment))
 	if err != nil {
 		return err
 	}
 	w.wrote++
 	for i, from := range w.places {
-		w.at[from] = metaPlace{metaSource{segment: id}, uint32(i)}
+		w.at[from] = metaPlace{state.MetaSource{Segment: id}, uint32(i)}
 	}
 	w.segment, w.places, w.bytes = nil, nil, 0
 	return nil
 }
 
 // pages writes a group, if it is not in the store as it is.
-func (w *snapshotWriter) pages(ctx context.Context, g []*pageRef) (out []*pageRef, err error) {
+func (w *snapshotWriter) pages(ctx context.Context, g []*state.PageRef) (out []*state.PageRef, err error) {
 	if w.kept(g) {
 		return g, nil
 	}
-	n := newPage(pageRows)
+	n := state.NewPage(state.PageRows)
 	flush := func() error {
-		if n.len() == 0 {
+		if n.Len() == 0 {
 			return nil
 		}
 		ref, err := w.put(ctx, n)
-		out, n = append(out, ref), newPage(pageRows)
+		out, n = append(out, ref), state.NewPage(state.PageRows)
 		return err
 	}
 	for _, r := range g {
@@ -455,13 +456,13 @@ func (w *snapshotWriter) pages(ctx context.Context, g []*pageRef) (out []*pageRe
 		if err != nil {
 			return nil, err
 		}
-		for i := range p.len() {
-			row := p.row(i)
-			if to, ok := w.at[metaPlace{row.meta, row.slot}]; ok {
-				row.meta, row.slot = to.src, to.slot
+		for i := range p.Len() {
+			row := p.Row(i)
+			if to, ok := w.at[metaPlace{row.Meta, row.Slot}]; ok {
+				row.Meta, row.Slot = to.src, to.slot
 			}
-			n.push(row)
-			if n.len() == pageRows {
+			n.Append(row)
+			if n.Len() == state.PageRows {
 				if err := flush(); err != nil {
 					return nil, err
 				}
@@ -471,14 +472,14 @@ func (w *snapshotWriter) pages(ctx context.Context, g []*pageRef) (out []*pageRe
 	return out, flush()
 }
 
-func (w *snapshotWriter) put(ctx context.Context, p *page) (*pageRef, error) {
-	id, err := w.account.log.PutObject(ctx, objectPage, p.encode())
+func (w *snapshotWriter) put(ctx context.Context, p *state.Page) (*state.PageRef, error) {
+	id, err := w.account.log.PutObject(ctx, objectPage, p.Encode())
 	if err != nil {
 		return nil, err
 	}
 	w.wrote++
-	ref := p.ref()
-	ref.id, ref.page = id, nil
-	w.account.store.cache.put(cacheKey{account: w.account.id, object: id}, p, p.memory())
+	ref := p.Ref()
+	ref.ID, ref.Page = id, nil
+	w.account.store.cache.put(cacheKey{account: w.account.id, object: id}, p, p.Memory())
 	return ref, nil
 }

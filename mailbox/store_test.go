@@ -21,6 +21,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 func TestLogin(t *testing.T) {
@@ -215,12 +216,12 @@ func TestSecretsPrintAsPlaceholders(t *testing.T) {
 	require.NoError(t, err)
 	for m, err := range v.Messages(ctx, All()) {
 		require.NoError(t, err)
-		body := m.page.bodies[m.i]
+		body := m.page.Bodies[m.i]
 		for _, format := range []string{"%v", "%+v", "%#v"} {
 			out := fmt.Sprintf(format, a) + fmt.Sprintf(format, v) + fmt.Sprintf(format, m) + fmt.Sprintf(format, s)
 			assert.NotContains(t, out, recovery)
-			assert.NotContains(t, out, fmt.Sprintf("%d", body.key.File[:]))
-			assert.NotContains(t, out, fmt.Sprintf("%#v", [16]byte(body.key.File)))
+			assert.NotContains(t, out, fmt.Sprintf("%d", body.Key.File[:]))
+			assert.NotContains(t, out, fmt.Sprintf("%#v", [16]byte(body.Key.File)))
 		}
 	}
 }
@@ -346,15 +347,15 @@ func TestJunkDeliveriesAreSkipped(t *testing.T) {
 	require.NoError(t, in.ready(ctx))
 	for _, record := range [][]byte{
 		nil, {}, {99}, []byte("junk"),
-		encodeEvent(&deleteMailbox{Mailbox: 1}),
-		encodeEvent(&expungeMessages{Mailbox: 1, UIDs: uidSet{{1, 9}}}),
-		encodeEvent(&deliver{Messages: []newMessage{{Size: 5, Meta: []byte("junk")}}}),
-		encodeEvent(&deliver{Messages: []newMessage{{Size: 5, Flags: []string{FlagSeen}}}}),
-		encodeEvent(&deliver{Messages: []newMessage{{Meta: metaOf(""), Flags: []string{FlagSeen}}}}),
-		encodeEvent(&deliver{Messages: []newMessage{{Meta: metaOf(""), Size: 1}}}),
-		encodeEvent(&deliver{Messages: []newMessage{{Meta: metaOf(""), Date: 1 << 50}}}),
-		encodeEvent(&deliver{Folder: "\xff", Messages: []newMessage{{Meta: metaOf("")}}}),
-		newManyRecord(&deleteMailbox{Mailbox: 1}),
+		state.EncodeEvent(&state.DeleteMailbox{Mailbox: 1}),
+		state.EncodeEvent(&state.ExpungeMessages{Mailbox: 1, UIDs: state.UIDSet{{First: 1, Last: 9}}}),
+		state.EncodeEvent(&state.Deliver{Messages: []state.NewMessage{{Size: 5, Meta: []byte("junk")}}}),
+		state.EncodeEvent(&state.Deliver{Messages: []state.NewMessage{{Size: 5, Flags: []string{FlagSeen}}}}),
+		state.EncodeEvent(&state.Deliver{Messages: []state.NewMessage{{Meta: metaOf(""), Flags: []string{FlagSeen}}}}),
+		state.EncodeEvent(&state.Deliver{Messages: []state.NewMessage{{Meta: metaOf(""), Size: 1}}}),
+		state.EncodeEvent(&state.Deliver{Messages: []state.NewMessage{{Meta: metaOf(""), Date: 1 << 50}}}),
+		state.EncodeEvent(&state.Deliver{Folder: "\xff", Messages: []state.NewMessage{{Meta: metaOf("")}}}),
+		newManyRecord(&state.DeleteMailbox{Mailbox: 1}),
 	} {
 		_, err := in.committer.Commit(ctx, func(context.Context, struct{}, eventlog.Position) ([]byte, error) {
 			return append([]byte{}, record...), nil
@@ -370,7 +371,7 @@ func TestJunkDeliveriesAreSkipped(t *testing.T) {
 	require.Equal(t, 13, strings.Count(log.String(), "skipped a record"), "who runs the server is told")
 }
 
-func newManyRecord(e event) []byte { return encodeEvent(newMany(e)) }
+func newManyRecord(e state.Event) []byte { return state.EncodeEvent(state.NewBatch(e)) }
 
 // What other processes commit is told to those who wait.
 func TestWatchHearsOtherProcesses(t *testing.T) {

@@ -3,6 +3,8 @@ package mailbox
 import (
 	"context"
 	"slices"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Sync moves the view on to the account's newest state and returns what the
@@ -19,9 +21,9 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 		return nil, err
 	}
 	was, c := v.picture(), &Changes{}
-	next := a.state().byID(was.box.id)
+	next := a.state().ByID(was.box.ID)
 	if next == nil {
-		next = was.box.emptied()
+		next = was.box.Emptied()
 		c.MailboxDeleted = true
 	}
 	n, changed, hushed, err := v.follow(ctx, a, &was, next)
@@ -46,10 +48,10 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 		}
 		c.Hushed = append(c.Hushed, n.message(v.handle, hit, near))
 	}
-	if len(next.keywords) != len(was.box.keywords) {
+	if len(next.Keywords) != len(was.box.Keywords) {
 		c.Flags = next.Flags()
 	}
-	c.Exists, c.Recent, c.HighestModSeq = n.len(), n.recents, next.modseq
+	c.Exists, c.Recent, c.HighestModSeq = n.len(), n.recents, next.ModSeq
 	c.ExistsChanged = c.Exists != was.len()-len(c.Expunged)
 	c.RecentChanged = c.Recent != was.recents
 	v.mu.Lock()
@@ -64,13 +66,13 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 // follow returns the picture of next, with what was expunged since as ghosts, and
 // the UIDs whose flags changed in a way that the session does not know, and those
 // of which it knows.
-func (v *View) follow(ctx context.Context, a *account, was *told, next *Mailbox) (n *told, changed, hushed uidSet, err error) {
+func (v *View) follow(ctx context.Context, a *account, was *told, next *state.Mailbox) (n *told, changed, hushed state.UIDSet, err error) {
 	expect := v.expectation(next)
-	gone, err := diff(ctx, a, was.box, next, func(u UID, old, now flagBits) {
+	gone, err := diff(ctx, a, was.box, next, func(u UID, old, now state.FlagBits) {
 		if flags, silent := expect(u, old); !silent || flags != now {
-			changed.add(u)
+			changed.Add(u)
 		} else {
-			hushed.add(u)
+			hushed.Add(u)
 		}
 	})
 	if err != nil {
@@ -81,8 +83,8 @@ func (v *View) follow(ctx context.Context, a *account, was *told, next *Mailbox)
 		n.ghosts = slices.Concat(n.ghosts, gone)
 		slices.SortFunc(n.ghosts, func(a, b ghost) int { return int(int64(a.uid) - int64(b.uid)) })
 	}
-	n.recent = v.claim(next, was.box.uidNext)
-	more, err := n.countRecent(ctx, a, was.box.uidNext)
+	n.recent = v.claim(next, was.box.UIDNext)
+	more, err := n.countRecent(ctx, a, was.box.UIDNext)
 	n.recents += more
 	return n, changed, hushed, err
 }
@@ -90,7 +92,7 @@ func (v *View) follow(ctx context.Context, a *account, was *told, next *Mailbox)
 // silentChange is a change of flags that the session made and does not want to be
 // told of (FLAGS.SILENT).
 type silentChange struct {
-	uids  uidSet
+	uids  state.UIDSet
 	op    FlagOp
 	flags []string
 }
@@ -112,18 +114,18 @@ func (v *View) hush(c silentChange) {
 // expectation returns which flags the session takes a message to have: those it
 // was told, with its own silent changes. If the message has others now, somebody
 // else changed it too, and the session must be told (RFC 9051 section 6.4.6).
-func (v *View) expectation(next *Mailbox) func(u UID, told flagBits) (flags flagBits, silent bool) {
+func (v *View) expectation(next *state.Mailbox) func(u UID, told state.FlagBits) (flags state.FlagBits, silent bool) {
 	v.mu.Lock()
 	changes := slices.Clone(v.silent)
 	v.mu.Unlock()
-	bits := make([]flagBits, len(changes))
+	bits := make([]state.FlagBits, len(changes))
 	for i, c := range changes {
-		bits[i] = next.knownBits(c.flags)
+		bits[i] = next.KnownFlagBits(c.flags)
 	}
-	return func(u UID, flags flagBits) (_ flagBits, silent bool) {
+	return func(u UID, flags state.FlagBits) (_ state.FlagBits, silent bool) {
 		for i, c := range changes {
-			if c.uids.has(u) {
-				flags, silent = flags.change(c.op, bits[i]), true
+			if c.uids.Has(u) {
+				flags, silent = flags.Change(c.op, bits[i]), true
 			}
 		}
 		return flags, silent
@@ -134,12 +136,12 @@ func (v *View) expectation(next *Mailbox) func(u UID, told flagBits) (flags flag
 // shown them, \Recent for this one, and returns all that are. A session that reads
 // only leaves them \Recent for the next (RFC 3501 section 6.3.2). The view keeps
 // what it claimed also if it is not moved on: nobody else will get it.
-func (v *View) claim(box *Mailbox, from UID) uidSet {
+func (v *View) claim(box *state.Mailbox, from UID) state.UIDSet {
 	from = max(from, v.account.recentFrom(box, !v.readOnly))
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if more := box.assigned(from); len(more) > 0 {
-		v.recent = append(slices.Clone(v.recent), more...).normalize()
+	if more := box.Assigned(from); len(more) > 0 {
+		v.recent = append(slices.Clone(v.recent), more...).Normalize()
 	}
 	return v.recent
 }
@@ -147,12 +149,12 @@ func (v *View) claim(box *Mailbox, from UID) uidSet {
 // countRecent returns how many messages from a UID on are \Recent.
 func (t *told) countRecent(ctx context.Context, a *account, from UID) (int, error) {
 	n := 0
-	for _, r := range t.recent[t.recent.from(from):] {
-		below, err := a.rowsBelow(ctx, t.box, max(r.first, from))
+	for _, r := range t.recent[t.recent.Index(from):] {
+		below, err := a.rowsBelow(ctx, t.box, max(r.First, from))
 		if err != nil {
 			return 0, err
 		}
-		upTo, err := a.rowsBelow(ctx, t.box, r.last+1)
+		upTo, err := a.rowsBelow(ctx, t.box, r.Last+1)
 		if err != nil {
 			return 0, err
 		}
@@ -169,22 +171,22 @@ func (t *told) tellGone(ctx context.Context, a *account) ([]Expunged, error) {
 	out := make([]Expunged, 0, len(t.ghosts))
 	// The ghosts before one have been told by then, so what is before it are the
 	// rows. Both are in order: one walk over the pages finds them all.
-	below, at := 0, cursor{pages: t.box.pages}
+	below, at := 0, cursor{pages: t.box.Pages}
 	for _, g := range t.ghosts {
-		for !at.done() && at.pages[at.k].last < g.uid {
-			below += at.pages[at.k].count
+		for !at.done() && at.pages[at.k].Last < g.uid {
+			below += at.pages[at.k].Count
 			at.skip()
 		}
 		index := below
-		if !at.done() && at.pages[at.k].first < g.uid {
+		if !at.done() && at.pages[at.k].First < g.uid {
 			if err := at.load(ctx, a); err != nil {
 				return nil, err
 			}
-			i, _ := at.page.find(g.uid)
+			i, _ := at.page.Find(g.uid)
 			index += i
 		}
 		out = append(out, Expunged{Index: index, UID: g.uid})
-		if t.recent.has(g.uid) {
+		if t.recent.Has(g.uid) {
 			t.recents--
 		}
 	}

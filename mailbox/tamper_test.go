@@ -52,11 +52,11 @@ func newTamperWorld(t *testing.T) *tamperWorld {
 		round := func() {
 			for i := range 2 {
 				add(t, a, i)
-				require.NoError(t, a.Create(ctx, fmt.Sprintf("box%d", a.account.state().at)))
+				require.NoError(t, a.Create(ctx, fmt.Sprintf("box%d", a.account.state().At)))
 			}
 			require.NoError(t, s.Deliver(ctx, []Recipient{{Account: name}}, strings.NewReader(mail(7)))[0])
 			require.NoError(t, a.account.catchUp(ctx))
-			_, err := selectInbox(t, a).Copy(ctx, All(), a.account.state().boxes[1].name)
+			_, err := selectInbox(t, a).Copy(ctx, All(), a.account.state().Mailboxes[1].Name)
 			require.NoError(t, err)
 		}
 		round()
@@ -161,10 +161,10 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 // pageInUse returns the index of a page that the newest state has.
 func (w *tamperWorld) pageInUse(t *testing.T, s *Store, pages []string) int {
 	a := openWith(t, s, "ann", w.ids["ann"])
-	for _, m := range a.account.state().boxes {
-		for _, r := range m.pages {
-			if r.id != [16]byte{} {
-				return slices.Index(pages, a.account.log.ObjectName(objectPage, r.id))
+	for _, m := range a.account.state().Mailboxes {
+		for _, r := range m.Pages {
+			if r.ID != [16]byte{} {
+				return slices.Index(pages, a.account.log.ObjectName(objectPage, r.ID))
 			}
 		}
 	}

@@ -102,25 +102,25 @@ func (h *Account) Contents(ctx context.Context) (Contents, error) {
 		return Contents{}, err
 	}
 	used := func(kind string, id eventlog.ObjectID) { delete(sizes, kind+"/"+id.String()) }
-	for _, m := range a.state().boxes {
+	for _, m := range a.state().Mailboxes {
 		c.Mailboxes++
-		c.Messages += m.exists
-		c.Size += int64(m.size)
-		for _, r := range m.pages {
-			if r.page == nil {
-				used(objectPage, r.id)
+		c.Messages += m.Messages
+		c.Size += int64(m.Size)
+		for _, r := range m.Pages {
+			if r.Page == nil {
+				used(objectPage, r.ID)
 			}
 			p, err := a.page(ctx, r)
 			if err != nil {
 				return Contents{}, err
 			}
-			for _, src := range p.sources {
-				if src.entry == 0 {
-					used(objectMeta, src.segment)
+			for _, src := range p.Sources {
+				if src.Entry == 0 {
+					used(objectMeta, src.Segment)
 				}
 			}
-			for i := range p.bodies {
-				used("body", p.bodies[i].id)
+			for i := range p.Bodies {
+				used("body", p.Bodies[i].ID)
 			}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"sort"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // Known is what a client that comes back says of a mailbox: that the messages had
@@ -27,37 +29,37 @@ func (v *View) Vanished(ctx context.Context, since ModSeq, set Set, known Known)
 	defer a.leave()
 	t := v.picture()
 	within := t.named(set)
-	gone, ok := t.box.vanishedSince(since)
+	gone, ok := t.box.VanishedSince(since)
 	if ok {
-		gone = gone.intersect(within)
+		gone = gone.Intersect(within)
 	} else {
 		from, err := t.intact(ctx, a, known)
 		if err != nil {
 			return nil, err
 		}
-		if gone, err = t.absent(ctx, a, within.intersect(uidSet{{from, math.MaxUint32}})); err != nil {
+		if gone, err = t.absent(ctx, a, within.Intersect(state.UIDSet{{First: from, Last: math.MaxUint32}})); err != nil {
 			return nil, err
 		}
 	}
-	var ghosts uidSet // they are told as they should be, later
+	var ghosts state.UIDSet // they are told as they should be, later
 	for _, g := range t.ghosts {
-		ghosts.add(g.uid)
+		ghosts.Add(g.uid)
 	}
 	var out []Range
-	for _, r := range gone.without(ghosts) {
-		out = append(out, Range{uint32(r.first), uint32(r.last)})
+	for _, r := range gone.Without(ghosts) {
+		out = append(out, Range{uint32(r.First), uint32(r.Last)})
 	}
 	return out, nil
 }
 
 // named returns the UIDs that a set of UIDs names, as far as they were given out.
-func (t *told) named(set Set) uidSet {
-	all := t.box.assigned(1)
+func (t *told) named(set Set) state.UIDSet {
+	all := t.box.Assigned(1)
 	if len(all) == 0 {
 		return nil
 	}
-	top := uint32(all[0].last)
-	var out uidSet
+	top := uint32(all[0].Last)
+	var out state.UIDSet
 	for _, r := range set.Ranges {
 		first, last := r.First, r.Last
 		if first == Star {
@@ -70,10 +72,10 @@ func (t *told) named(set Set) uidSet {
 			first, last = last, first
 		}
 		if first = max(first, 1); first <= top {
-			out = append(out, uidRun{UID(first), UID(min(last, top))})
+			out = append(out, state.UIDRun{First: UID(first), Last: UID(min(last, top))})
 		}
 	}
-	return out.normalize()
+	return out.Normalize()
 }
 
 // intact returns the UID from which on something may be missing that known has:
@@ -95,21 +97,21 @@ func (t *told) intact(ctx context.Context, a *account, known Known) (UID, error)
 
 // absent returns the UIDs of a set that no message has. It reads only pages with
 // gaps.
-func (t *told) absent(ctx context.Context, a *account, within uidSet) (uidSet, error) {
-	var there uidSet
-	for _, i := range t.box.touched(within) {
-		r := t.box.pages[i]
-		if r.dense() {
-			there = append(there, uidRun{r.first, r.last})
+func (t *told) absent(ctx context.Context, a *account, within state.UIDSet) (state.UIDSet, error) {
+	var there state.UIDSet
+	for _, i := range t.box.PagesOf(within) {
+		r := t.box.Pages[i]
+		if r.Dense() {
+			there = append(there, state.UIDRun{First: r.First, Last: r.Last})
 			continue
 		}
 		p, err := a.page(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		for _, u := range p.uids {
-			there.add(u)
+		for _, u := range p.UIDs {
+			there.Add(u)
 		}
 	}
-	return within.without(there), nil
+	return within.Without(there), nil
 }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // vanishedIn returns the UIDs that the view says are gone.
@@ -54,14 +56,14 @@ func TestVanished(t *testing.T) {
 // remembered: what is not there counts as gone, less what is proven to have been
 // gone before.
 func TestVanishedForgotten(t *testing.T) {
-	const n = 3 * maxVanished
+	const n = 3 * state.MaxVanished
 	v := selectInbox(t, inboxOf(t, n))
 	start := v.HighestModSeq()
 	expungeUIDs(t, v, 2)
 	syncView(t, v, false)
 	second := v.HighestModSeq()
 	var odd []UID // each a run of its own: the first expunge is forgotten
-	for u := UID(101); u < 101+2*(maxVanished+10); u += 2 {
+	for u := UID(101); u < 101+2*(state.MaxVanished+10); u += 2 {
 		odd = append(odd, u)
 	}
 	expungeUIDs(t, v, odd[:len(odd)/2]...)
@@ -83,9 +85,9 @@ func TestVanishedForgotten(t *testing.T) {
 
 // TestMessagesSince yields what changed, and reads no other page.
 func TestMessagesSince(t *testing.T) {
-	v := selectInbox(t, inboxOf(t, 3*pageRows))
+	v := selectInbox(t, inboxOf(t, 3*state.PageRows))
 	since := v.HighestModSeq()
-	flagAll(t, v, UIDs(5, pageRows+7), FlagsAdd, true, FlagSeen)
+	flagAll(t, v, UIDs(5, state.PageRows+7), FlagsAdd, true, FlagSeen)
 	syncView(t, v, false)
 	var got []UID
 	for m, err := range v.MessagesSince(t.Context(), All(), since) {
@@ -94,7 +96,7 @@ func TestMessagesSince(t *testing.T) {
 		assert.Equal(t, int(m.UID)-1, m.Index)
 		got = append(got, m.UID)
 	}
-	assert.Equal(t, []UID{5, pageRows + 7}, got)
+	assert.Equal(t, []UID{5, state.PageRows + 7}, got)
 }
 
 // TestSilentChangesAreKnown tells a session of its own silent changes only that

@@ -5,6 +5,8 @@ import (
 	"iter"
 	"math"
 	"sync"
+
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // View is what one session has been told about a mailbox. It lags behind the
@@ -29,17 +31,17 @@ type View struct {
 
 // told is a picture of a mailbox that a session has.
 type told struct {
-	box     *Mailbox
-	ghosts  []ghost // expunged but not told, ascending by UID
-	recent  uidSet  // UIDs that are \Recent for the session
-	recents int     // how many of its messages those are
+	box     *state.Mailbox
+	ghosts  []ghost      // expunged but not told, ascending by UID
+	recent  state.UIDSet // UIDs that are \Recent for the session
+	recents int          // how many of its messages those are
 }
 
-func (t *told) len() int { return t.box.exists + len(t.ghosts) }
+func (t *told) len() int { return t.box.Messages + len(t.ghosts) }
 
 // ghost is a message that is gone from the mailbox and not yet from the view.
 type ghost struct {
-	page *page
+	page *state.Page
 	i    int
 	uid  UID
 }
@@ -72,22 +74,22 @@ func (c *Changes) Empty() bool {
 }
 
 // Name returns the mailbox's name when the view was last moved on.
-func (v *View) Name() string { return v.picture().box.name }
+func (v *View) Name() string { return v.picture().box.Name }
 
 // ID returns the mailbox's lasting identity.
-func (v *View) ID() MailboxID { return v.picture().box.id }
+func (v *View) ID() MailboxID { return v.picture().box.ID }
 
 // ReadOnly reports whether the mailbox was opened read-only.
 func (v *View) ReadOnly() bool { return v.readOnly }
 
 // UIDNext returns the UID that the next message will get, as far as told.
-func (v *View) UIDNext() UID { return v.picture().box.uidNext }
+func (v *View) UIDNext() UID { return v.picture().box.UIDNext }
 
 // UIDValidity returns the mailbox's UIDVALIDITY.
-func (v *View) UIDValidity() uint32 { return v.picture().box.uidValidity }
+func (v *View) UIDValidity() uint32 { return v.picture().box.UIDValidity }
 
 // HighestModSeq returns the highest MODSEQ told of.
-func (v *View) HighestModSeq() ModSeq { return v.picture().box.modseq }
+func (v *View) HighestModSeq() ModSeq { return v.picture().box.ModSeq }
 
 // Flags returns all flags that the mailbox defines, system flags first.
 func (v *View) Flags() []string { return v.picture().box.Flags() }
@@ -139,19 +141,19 @@ func (v *View) FirstUnseen(ctx context.Context) (index int, ok bool, err error) 
 	defer a.leave()
 	t := v.picture()
 	start := 0
-	for _, r := range t.box.pages {
-		if r.unseen > 0 {
+	for _, r := range t.box.Pages {
+		if r.Unseen > 0 {
 			p, err := a.page(ctx, r)
 			if err != nil {
 				return 0, false, err
 			}
-			for i, f := range p.flags {
-				if f&bitSeen == 0 {
-					return start + i + ghostsBelow(t.ghosts, p.uids[i]), true, nil
+			for i, f := range p.Flags {
+				if f&state.Seen == 0 {
+					return start + i + ghostsBelow(t.ghosts, p.UIDs[i]), true, nil
 				}
 			}
 		}
-		start += r.count
+		start += r.Count
 	}
 	return 0, false, nil
 }
@@ -181,7 +183,7 @@ func (v *View) MessagesSince(ctx context.Context, set Set, since ModSeq) iter.Se
 			return
 		}
 		near := &nearby{}
-		changed := func(r *pageRef) bool { return r.maxModSeq > since }
+		changed := func(r *state.PageRef) bool { return r.MaxModSeq > since }
 		for hit, err := range walkPages(ctx, a, t.box, t.ghosts, uids, near, changed) {
 			if err != nil {
 				if !yield(nil, err) {
@@ -189,7 +191,7 @@ func (v *View) MessagesSince(ctx context.Context, set Set, since ModSeq) iter.Se
 				}
 				continue
 			}
-			if hit.page.modseqs[hit.i] > since && !yield(t.message(v.handle, hit, near), nil) {
+			if hit.page.ModSeqs[hit.i] > since && !yield(t.message(v.handle, hit, near), nil) {
 				return
 			}
 		}
@@ -199,23 +201,23 @@ func (v *View) MessagesSince(ctx context.Context, set Set, since ModSeq) iter.Se
 // hit is a message found by walk.
 type hit struct {
 	index int
-	page  *page
+	page  *state.Page
 	i     int
 }
 
 // walk yields the messages of a mailbox and its ghosts that are in a set, in
 // order, and reads only pages that the set touches, some of them ahead; and so
 // will near, if it is not nil, while the loop lasts.
-func walk(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, uids uidSet, near *nearby) iter.Seq2[hit, error] {
-	return walkPages(ctx, a, box, ghosts, uids, near, func(*pageRef) bool { return true })
+func walk(ctx context.Context, a *account, box *state.Mailbox, ghosts []ghost, uids state.UIDSet, near *nearby) iter.Seq2[hit, error] {
+	return walkPages(ctx, a, box, ghosts, uids, near, func(*state.PageRef) bool { return true })
 }
 
 // walkPages is walk without the pages that want refuses. Ghosts are not refused.
-func walkPages(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, uids uidSet, near *nearby, want func(*pageRef) bool) iter.Seq2[hit, error] {
+func walkPages(ctx context.Context, a *account, box *state.Mailbox, ghosts []ghost, uids state.UIDSet, near *nearby, want func(*state.PageRef) bool) iter.Seq2[hit, error] {
 	return func(yield func(hit, error) bool) {
-		var wanted []*pageRef
-		for _, r := range box.pages {
-			if uids.touches(r.first, r.last) && want(r) {
+		var wanted []*state.PageRef
+		for _, r := range box.Pages {
+			if uids.Touches(r.First, r.Last) && want(r) {
 				wanted = append(wanted, r)
 			}
 		}
@@ -227,20 +229,20 @@ func walkPages(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, ui
 		// number of rows and of ghosts before it.
 		haunt := func(below UID) bool {
 			for ; g < len(ghosts) && ghosts[g].uid < below; g++ {
-				if uids.has(ghosts[g].uid) && !yield(hit{start + g, ghosts[g].page, ghosts[g].i}, nil) {
+				if uids.Has(ghosts[g].uid) && !yield(hit{start + g, ghosts[g].page, ghosts[g].i}, nil) {
 					return false
 				}
 			}
 			return true
 		}
-		for _, r := range box.pages {
-			if !haunt(r.first) {
+		for _, r := range box.Pages {
+			if !haunt(r.First) {
 				return
 			}
-			if g == len(ghosts) || ghosts[g].uid > r.last {
+			if g == len(ghosts) || ghosts[g].uid > r.Last {
 				// No ghost among the page's rows: it can be left out.
-				if !uids.touches(r.first, r.last) || !want(r) {
-					start += r.count
+				if !uids.Touches(r.First, r.Last) || !want(r) {
+					start += r.Count
 					continue
 				}
 			}
@@ -254,11 +256,11 @@ func walkPages(ctx context.Context, a *account, box *Mailbox, ghosts []ghost, ui
 				if !yield(hit{}, err) {
 					return
 				}
-				start += r.count
+				start += r.Count
 				continue
 			}
-			for i, u := range p.uids {
-				if !haunt(u) || uids.has(u) && !yield(hit{start + g, p, i}, nil) {
+			for i, u := range p.UIDs {
+				if !haunt(u) || uids.Has(u) && !yield(hit{start + g, p, i}, nil) {
 					return
 				}
 				start++

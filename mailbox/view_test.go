@@ -15,6 +15,7 @@ import (
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // inboxOf returns an account with n messages in INBOX, all in one log entry.
@@ -450,18 +451,18 @@ func TestManyMessagesAtOnce(t *testing.T) {
 		require.Len(t, done.Dest, int(n/2))
 	})
 	limit("a snapshot", 4*time.Second, func() { require.NoError(t, a.account.writeSnapshot(ctx)) })
-	require.Less(t, len(a.account.state().byName(Inbox).pages), int(n)/2/pageRows*5/4+2, "small pages are joined")
+	require.Less(t, len(a.account.state().ByName(Inbox).Pages), int(n)/2/state.PageRows*5/4+2, "small pages are joined")
 }
 
 // The worst set of a million messages fits into an entry.
 func TestFragmentedSetOfAMillionFits(t *testing.T) {
-	var set uidSet
+	var set state.UIDSet
 	const gap = math.MaxUint32 / 1_000_000
 	for i := range 1_000_000 {
-		set.add(UID(1 + i*gap))
+		set.Add(UID(1 + i*gap))
 	}
-	b := encodeEvent(&flagMessages{Mailbox: math.MaxUint32, UIDs: set, Op: FlagsSet, Flags: []string{strings.Repeat("k", MaxFlagLength)}})
+	b := state.EncodeEvent(&state.ChangeFlags{Mailbox: math.MaxUint32, UIDs: set, Op: FlagsSet, Flags: []string{strings.Repeat("k", MaxFlagLength)}})
 	require.Less(t, len(b), eventlog.MaxRecord)
-	_, err := decodeEvent(b)
+	_, err := state.DecodeEvent(b)
 	require.NoError(t, err)
 }

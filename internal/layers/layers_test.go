@@ -37,8 +37,11 @@ var allowed = map[string][]string{
 	"backup":               {"blob"},
 	"eventlog":             {"blob", "crypto", "observe", "internal/jitter"},
 	"internal/jitter":      {},
-	"mailbox/message":      {},
-	"mailbox":              {"blob", "crypto", "eventlog", "mailbox/message", "observe"},
+
+	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state"},
+	"mailbox/message":         {},
+	"mailbox/internal/state":  {"crypto", "eventlog", "mailbox/message"},
+	"mailbox/internal/golden": {},
 
 	"imapadapter":                  {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire", "imapadapter/internal/frame", "imapadapter/internal/deflate"},
 	"imapadapter/guard":            {"imapadapter/internal/frame"},
@@ -59,7 +62,7 @@ var only = map[string][]string{
 	"github.com/emersion/go-message":      {"mailbox/message"},
 	"filippo.io/age":                      {"crypto"},
 	"golang.org/x/crypto/":                {"crypto"},
-	"github.com/vmihailenco/msgpack/":     {"mailbox", "mailbox/message"},
+	"github.com/vmihailenco/msgpack/":     {"mailbox/message", "mailbox/internal/state"},
 	"github.com/aws/":                     {"blob/s3blob", "blob/s3blob/s3url", "internal/fakes3"},
 	"github.com/aws/aws-sdk-go-v2/config": {"blob/s3blob/s3url"},
 	"github.com/prometheus/":              {"observe/promobserver", "examples"},

@@ -1,4 +1,4 @@
-package mailbox
+package state
 
 import (
 	"fmt"
@@ -61,8 +61,8 @@ func CanonicalName(name string) (string, error) {
 // specialUses are the attributes that CREATE may give (RFC 6154 section 2).
 var specialUses = []string{`\All`, `\Archive`, `\Drafts`, `\Flagged`, `\Junk`, `\Sent`, `\Trash`}
 
-// checkSpecialUses returns the attributes in their usual capitals, sorted.
-func checkSpecialUses(uses []string) ([]string, error) {
+// CanonicalSpecialUses returns the attributes in their usual capitals, sorted.
+func CanonicalSpecialUses(uses []string) ([]string, error) {
 	var out []string
 	for _, u := range uses {
 		i := slices.IndexFunc(specialUses, func(s string) bool { return strings.EqualFold(s, u) })
@@ -77,8 +77,8 @@ func checkSpecialUses(uses []string) ([]string, error) {
 	return out, nil
 }
 
-// equalASCII compares without regard to the case of ASCII letters.
-func equalASCII(a, b string) bool {
+// equalFoldASCII compares without regard to the case of ASCII letters.
+func equalFoldASCII(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}

@@ -1,4 +1,4 @@
-package mailbox
+package state
 
 import (
 	"encoding/binary"
@@ -17,57 +17,57 @@ var errMalformedPage = errors.New("malformed page")
 // Sizes of what a page holds for one message and for one source.
 const (
 	pageHead       = 1 + 2 + 2
-	pageRow        = 4 + 8 + 8 + 4 + 8 + 4 + bodyRefSize + 2 + 4
+	pageRow        = 4 + 8 + 8 + 4 + 8 + 4 + BodyRefSize + 2 + 4
 	pageSourceSize = 8 + 16
 )
 
-// memory returns about how many bytes the page takes.
-func (p *page) memory() int64 { return int64(p.len()*pageRow + len(p.sources)*pageSourceSize) }
+// Memory returns about how many bytes the page takes.
+func (p *Page) Memory() int64 { return int64(p.Len()*pageRow + len(p.Sources)*pageSourceSize) }
 
-// encode returns the page's one encoding: version, number of rows, number of
+// Encode returns the page's one encoding: version, number of rows, number of
 // sources, then column after column, all integers big endian.
-func (p *page) encode() []byte {
-	b := make([]byte, 0, pageHead+p.len()*pageRow+len(p.sources)*pageSourceSize)
+func (p *Page) Encode() []byte {
+	b := make([]byte, 0, pageHead+p.Len()*pageRow+len(p.Sources)*pageSourceSize)
 	b = append(b, pageVersion)
 	be := binary.BigEndian
-	b = be.AppendUint16(b, uint16(p.len()))
-	b = be.AppendUint16(b, uint16(len(p.sources)))
-	for _, v := range p.uids {
+	b = be.AppendUint16(b, uint16(p.Len()))
+	b = be.AppendUint16(b, uint16(len(p.Sources)))
+	for _, v := range p.UIDs {
 		b = be.AppendUint32(b, uint32(v))
 	}
-	for _, v := range p.flags {
+	for _, v := range p.Flags {
 		b = be.AppendUint64(b, uint64(v))
 	}
-	for _, v := range p.modseqs {
+	for _, v := range p.ModSeqs {
 		b = be.AppendUint64(b, uint64(v))
 	}
-	for _, v := range p.sizes {
+	for _, v := range p.Sizes {
 		b = be.AppendUint32(b, v)
 	}
-	for _, v := range p.dates {
+	for _, v := range p.Dates {
 		b = be.AppendUint64(b, uint64(v))
 	}
-	for _, v := range p.saved {
+	for _, v := range p.Saved {
 		b = be.AppendUint32(b, v)
 	}
-	for _, v := range p.bodies {
+	for _, v := range p.Bodies {
 		b = v.append(b)
 	}
-	for _, v := range p.srcs {
+	for _, v := range p.SourceIndex {
 		b = be.AppendUint16(b, v)
 	}
-	for _, v := range p.slots {
+	for _, v := range p.Slots {
 		b = be.AppendUint32(b, v)
 	}
-	for _, v := range p.sources {
-		b = be.AppendUint64(b, uint64(v.entry))
-		b = append(b, v.segment[:]...)
+	for _, v := range p.Sources {
+		b = be.AppendUint64(b, uint64(v.Entry))
+		b = append(b, v.Segment[:]...)
 	}
 	return b
 }
 
-// decodePage reads what encode wrote, and nothing else.
-func decodePage(b []byte) (*page, error) {
+// DecodePage reads what encode wrote, and nothing else.
+func DecodePage(b []byte) (*Page, error) {
 	if len(b) < pageHead {
 		return nil, errMalformedPage
 	}
@@ -76,32 +76,32 @@ func decodePage(b []byte) (*page, error) {
 	}
 	be := binary.BigEndian
 	rows, sources := int(be.Uint16(b[1:])), int(be.Uint16(b[3:]))
-	if rows == 0 || rows > pageRows || len(b) != pageHead+rows*pageRow+sources*pageSourceSize {
+	if rows == 0 || rows > PageRows || len(b) != pageHead+rows*pageRow+sources*pageSourceSize {
 		return nil, errMalformedPage
 	}
 	b = b[pageHead:]
-	p := &page{
-		uids:    column(&b, rows, 4, func(b []byte) UID { return UID(be.Uint32(b)) }),
-		flags:   column(&b, rows, 8, func(b []byte) flagBits { return flagBits(be.Uint64(b)) }),
-		modseqs: column(&b, rows, 8, func(b []byte) ModSeq { return ModSeq(be.Uint64(b)) }),
-		sizes:   column(&b, rows, 4, be.Uint32),
-		dates:   column(&b, rows, 8, func(b []byte) int64 { return int64(be.Uint64(b)) }),
-		saved:   column(&b, rows, 4, be.Uint32),
-		bodies: column(&b, rows, bodyRefSize, func(b []byte) (r bodyRef) {
-			r.id = eventlog.ObjectID(b[:16])
-			r.key = crypto.BodyKey{
+	p := &Page{
+		UIDs:    column(&b, rows, 4, func(b []byte) UID { return UID(be.Uint32(b)) }),
+		Flags:   column(&b, rows, 8, func(b []byte) FlagBits { return FlagBits(be.Uint64(b)) }),
+		ModSeqs: column(&b, rows, 8, func(b []byte) ModSeq { return ModSeq(be.Uint64(b)) }),
+		Sizes:   column(&b, rows, 4, be.Uint32),
+		Dates:   column(&b, rows, 8, func(b []byte) int64 { return int64(be.Uint64(b)) }),
+		Saved:   column(&b, rows, 4, be.Uint32),
+		Bodies: column(&b, rows, BodyRefSize, func(b []byte) (r BodyRef) {
+			r.ID = eventlog.ObjectID(b[:16])
+			r.Key = crypto.BodyKey{
 				File: crypto.FileKey(b[16:32]), Nonce: [16]byte(b[32:48]), Header: be.Uint16(b[48:]),
 			}
 			return r
 		}),
-		srcs:  column(&b, rows, 2, be.Uint16),
-		slots: column(&b, rows, 4, be.Uint32),
-		sources: column(&b, sources, pageSourceSize, func(b []byte) metaSource {
-			return metaSource{entry: ModSeq(be.Uint64(b)), segment: eventlog.ObjectID(b[8:24])}
+		SourceIndex: column(&b, rows, 2, be.Uint16),
+		Slots:       column(&b, rows, 4, be.Uint32),
+		Sources: column(&b, sources, pageSourceSize, func(b []byte) MetaSource {
+			return MetaSource{Entry: ModSeq(be.Uint64(b)), Segment: eventlog.ObjectID(b[8:24])}
 		}),
 	}
-	for i := range p.uids {
-		if int(p.srcs[i]) >= sources || p.uids[i] == 0 || i > 0 && p.uids[i] <= p.uids[i-1] {
+	for i := range p.UIDs {
+		if int(p.SourceIndex[i]) >= sources || p.UIDs[i] == 0 || i > 0 && p.UIDs[i] <= p.UIDs[i-1] {
 			return nil, errMalformedPage
 		}
 	}
@@ -123,13 +123,13 @@ func column[T any](b *[]byte, rows, size int, get func([]byte) T) []T {
 // Bounds of a segment: a header FETCH of a thousand messages reads a handful of
 // them, and one is never much to hold.
 const (
-	segmentMessages = 256
-	segmentBytes    = 1 << 20
+	SegmentMessages = 256
+	SegmentBytes    = 1 << 20
 )
 
 var errMalformedSegment = errors.New("malformed metadata segment")
 
-func encodeSegment(metas [][]byte) []byte {
+func EncodeSegment(metas [][]byte) []byte {
 	size := 4 + 4*len(metas)
 	for _, m := range metas {
 		size += len(m)
@@ -143,7 +143,7 @@ func encodeSegment(metas [][]byte) []byte {
 	return append(b, slices.Concat(metas...)...)
 }
 
-func decodeSegment(b []byte) ([][]byte, error) {
+func DecodeSegment(b []byte) ([][]byte, error) {
 	if len(b) < 4 {
 		return nil, errMalformedSegment
 	}

@@ -1,4 +1,4 @@
-package mailbox
+package state
 
 import (
 	"fmt"
@@ -21,16 +21,16 @@ const (
 	MaxFlagLength = 128 // bytes of one keyword
 )
 
-// flagBits is a message's flags: the low eight bits are system flags, bit 8+i is
+// FlagBits is a message's flags: the low eight bits are system flags, bit 8+i is
 // the mailbox's i-th keyword.
-type flagBits uint64
+type FlagBits uint64
 
 const (
-	bitSeen flagBits = 1 << iota
-	bitAnswered
-	bitFlagged
-	bitDeleted
-	bitDraft
+	Seen FlagBits = 1 << iota
+	Answered
+	Flagged
+	Deleted
+	Draft
 
 	firstKeywordBit = 8
 )
@@ -40,13 +40,13 @@ var systemFlags = [...]string{FlagSeen, FlagAnswered, FlagFlagged, FlagDeleted, 
 // CheckFlag returns nil if a message can have a flag, else [ErrBadFlag]: the system
 // flags above, and keywords that are atoms of up to [MaxFlagLength] bytes.
 func CheckFlag(f string) error {
-	_, err := checkFlag(f)
+	_, err := canonicalFlag(f)
 	return err
 }
 
-// checkFlag returns the flag as it is stored: a system flag in its usual
+// canonicalFlag returns the flag as it is stored: a system flag in its usual
 // capitals, a keyword as it came.
-func checkFlag(f string) (string, error) {
+func canonicalFlag(f string) (string, error) {
 	if strings.HasPrefix(f, `\`) {
 		for _, s := range systemFlags {
 			if strings.EqualFold(f, s) {
@@ -67,12 +67,12 @@ func checkFlag(f string) (string, error) {
 	return f, nil
 }
 
-// checkFlags checks each flag and drops what is said twice.
-func checkFlags(flags []string) ([]string, error) {
+// CanonicalFlags checks each flag and drops what is said twice.
+func CanonicalFlags(flags []string) ([]string, error) {
 	out := make([]string, 0, len(flags))
 next:
 	for _, f := range flags {
-		f, err := checkFlag(f)
+		f, err := canonicalFlag(f)
 		if err != nil {
 			return nil, err
 		}
@@ -86,14 +86,14 @@ next:
 	return out, nil
 }
 
-// bits returns the flags as bits of the mailbox and, where it defines new
-// keywords, its keywords with those added. flags have passed checkFlags.
-func (m *Mailbox) bits(flags []string) (flagBits, []string, error) {
-	var b flagBits
-	words := m.keywords
+// FlagBits returns the flags as bits of the mailbox and, where it defines new
+// keywords, its keywords with those added. flags have passed CanonicalFlags.
+func (m *Mailbox) FlagBits(flags []string) (FlagBits, []string, error) {
+	var b FlagBits
+	words := m.Keywords
 	grown := false
 	for _, f := range flags {
-		bit, ok := findFlag(words, f)
+		bit, ok := FindFlag(words, f)
 		if !ok {
 			if len(words) == MaxKeywords {
 				return 0, nil, ErrTooManyKeywords
@@ -110,8 +110,8 @@ func (m *Mailbox) bits(flags []string) (flagBits, []string, error) {
 	return b, words, nil
 }
 
-// change returns the flags after an operation with other flags.
-func (b flagBits) change(op FlagOp, bits flagBits) flagBits {
+// Change returns the flags after an operation with other flags.
+func (b FlagBits) Change(op FlagOp, bits FlagBits) FlagBits {
 	switch op {
 	case FlagsAdd:
 		return b | bits
@@ -121,32 +121,32 @@ func (b flagBits) change(op FlagOp, bits flagBits) flagBits {
 	return bits
 }
 
-// knownBits returns the bits of those flags that the mailbox defines.
-func (m *Mailbox) knownBits(flags []string) flagBits {
-	var b flagBits
+// KnownFlagBits returns the bits of those flags that the mailbox defines.
+func (m *Mailbox) KnownFlagBits(flags []string) FlagBits {
+	var b FlagBits
 	for _, f := range flags {
-		bit, _ := findFlag(m.keywords, f)
+		bit, _ := FindFlag(m.Keywords, f)
 		b |= bit
 	}
 	return b
 }
 
-func findFlag(keywords []string, f string) (flagBits, bool) {
+func FindFlag(keywords []string, f string) (FlagBits, bool) {
 	for i, s := range systemFlags {
-		if equalASCII(s, f) {
+		if equalFoldASCII(s, f) {
 			return 1 << i, true
 		}
 	}
 	for i, k := range keywords {
-		if equalASCII(k, f) {
+		if equalFoldASCII(k, f) {
 			return 1 << (firstKeywordBit + i), true
 		}
 	}
 	return 0, false
 }
 
-// names returns the flags that b stands for.
-func (b flagBits) names(keywords []string) []string {
+// Names returns the flags that b stands for.
+func (b FlagBits) Names(keywords []string) []string {
 	out := make([]string, 0, 4)
 	for i, s := range systemFlags {
 		if b&(1<<i) != 0 {

@@ -1,4 +1,4 @@
-package mailbox
+package state
 
 import "math"
 
@@ -9,19 +9,19 @@ import "math"
 // maxUID leaves room for a UIDNEXT after it.
 const maxUID = math.MaxUint32 - 1
 
-// nextUIDs returns the first of the UIDs, one after the other, that the next n
+// NextUIDs returns the first of the UIDs, one after the other, that the next n
 // messages get. It fails with ErrUIDsUsedUp.
-func (m *Mailbox) nextUIDs(n int64) (first UID, err error) {
-	if uint64(n) > maxUID+1-uint64(m.uidNext) {
+func (m *Mailbox) NextUIDs(n int64) (first UID, err error) {
+	if uint64(n) > maxUID+1-uint64(m.UIDNext) {
 		return 0, ErrUIDsUsedUp
 	}
-	return m.uidNext, nil
+	return m.UIDNext, nil
 }
 
-// importUID returns the UID of an imported message where next is the lowest that
+// ImportUID returns the UID of an imported message where next is the lowest that
 // is free: the one that the message had elsewhere, 0 for none, if it is free, else
 // next. It fails with ErrUIDsUsedUp.
-func importUID(next, had UID) (UID, error) {
+func ImportUID(next, had UID) (UID, error) {
 	if had > next && had <= maxUID {
 		return had, nil
 	}
@@ -31,15 +31,15 @@ func importUID(next, had UID) (UID, error) {
 	return next, nil
 }
 
-// unused reports whether the mailbox never held a message.
-func (m *Mailbox) unused() bool { return m.uidNext == 1 }
+// Unused reports whether the mailbox never held a message.
+func (m *Mailbox) Unused() bool { return m.UIDNext == 1 }
 
-// assigned returns all UIDs from one on that were given to messages.
-func (m *Mailbox) assigned(from UID) uidSet {
-	if from >= m.uidNext {
+// Assigned returns all UIDs from one on that were given to messages.
+func (m *Mailbox) Assigned(from UID) UIDSet {
+	if from >= m.UIDNext {
 		return nil
 	}
-	return uidSet{{from, m.uidNext - 1}}
+	return UIDSet{{from, m.UIDNext - 1}}
 }
 
 // UID is a message's unique identifier in its mailbox (RFC 9051 section
