@@ -23,46 +23,61 @@ const alphabet = "-./0123456789_abcdefghijklmnopqrstuvwxyz"
 // body runs.
 func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Info, error] {
 	return func(yield func(blob.Info, error) bool) {
-		stop := func(err error) { yield(blob.Info{}, failed("list", prefix, err)) }
-		if err := ctx.Err(); err != nil {
-			stop(err)
-			return
-		}
-		if !mayBegin(prefix) {
-			return
-		}
-		last := after
-		for at, more := (place{after: startAfter(after)}), true; more; {
-			page, err := s.page(ctx, prefix, at)
-			if err != nil {
-				stop(err)
-				return
-			}
-			for _, info := range page.objects {
-				if info.Name <= last {
-					if last == after {
-						continue // the server was asked for a little more
-					}
-					stop(fmt.Errorf("the server lists %s after %s", info.Name, last))
-					return
-				}
-				if err := ctx.Err(); err != nil {
-					stop(err)
-					return
-				}
-				last = info.Name
-				if !yield(info, nil) {
-					return
-				}
-			}
-			if at, more = page.next, page.more; more {
-				if err := ctx.Err(); err != nil {
-					stop(err)
-					return
-				}
-			}
+		l := &lister{s: s, ctx: ctx, prefix: prefix, after: after, last: after, yield: yield}
+		if err := l.run(); err != nil {
+			yield(blob.Info{}, failed("list", prefix, err))
 		}
 	}
+}
+
+// lister is one listing under way.
+type lister struct {
+	s             *Store
+	ctx           context.Context
+	prefix, after string
+	last          string // the name that was yielded last, after at first
+	yield         func(blob.Info, error) bool
+	broken        bool // the caller left the loop
+}
+
+func (l *lister) run() error {
+	if err := l.ctx.Err(); err != nil || !mayBegin(l.prefix) {
+		return err
+	}
+	at := place{after: startAfter(l.after)}
+	for {
+		p, err := l.s.page(l.ctx, l.prefix, at)
+		if err != nil {
+			return err
+		}
+		if err := l.objects(p.objects); err != nil || l.broken || !p.more {
+			return err
+		}
+		if err := l.ctx.Err(); err != nil {
+			return err
+		}
+		at = p.next
+	}
+}
+
+// objects yields the objects of a page.
+func (l *lister) objects(objects []blob.Info) error {
+	for _, info := range objects {
+		switch {
+		case info.Name <= l.last && l.last == l.after:
+			continue // the server was asked for a little more
+		case info.Name <= l.last:
+			return fmt.Errorf("the server lists %s after %s", info.Name, l.last)
+		}
+		if err := l.ctx.Err(); err != nil {
+			return err
+		}
+		l.last = info.Name
+		if l.broken = !l.yield(info, nil); l.broken {
+			return nil
+		}
+	}
+	return nil
 }
 
 // mayBegin reports whether a name can begin with prefix.
@@ -130,29 +145,41 @@ func (s *Store) page(ctx context.Context, prefix string, at place) (page, error)
 	p := page{more: aws.ToBool(out.IsTruncated)}
 	var lastKey string
 	for _, o := range out.Contents {
-		lastKey = aws.ToString(o.Key)
-		if out.EncodingType == types.EncodingTypeUrl {
-			if lastKey, err = url.QueryUnescape(lastKey); err != nil {
-				return page{}, fmt.Errorf("the server lists a key that is not encoded as it says: %w", err)
-			}
+		if lastKey, err = listedKey(out, o); err != nil {
+			return page{}, err
 		}
 		name, ok := strings.CutPrefix(lastKey, s.prefix)
 		if ok && strings.HasPrefix(name, prefix) && blob.CheckName(name) == nil {
 			p.objects = append(p.objects, blob.Info{Name: name, Size: aws.ToInt64(o.Size)})
 		}
 	}
-	if !p.more {
-		return p, nil
+	if p.more {
+		p.next, err = s.nextPlace(at, lastKey, aws.ToString(out.NextContinuationToken))
 	}
+	return p, err
+}
+
+// listedKey returns the key of an object of a listing.
+func listedKey(out *s3.ListObjectsV2Output, o types.Object) (string, error) {
+	key := aws.ToString(o.Key)
+	if out.EncodingType != types.EncodingTypeUrl {
+		return key, nil
+	}
+	key, err := url.QueryUnescape(key)
+	if err != nil {
+		return "", fmt.Errorf("the server lists a key that is not encoded as it says: %w", err)
+	}
+	return key, nil
+}
+
+// nextPlace returns where the page begins that follows the one at a place.
+func (s *Store) nextPlace(at place, lastKey, token string) (place, error) {
 	name, ok := strings.CutPrefix(lastKey, s.prefix)
-	token := aws.ToString(out.NextContinuationToken)
 	switch {
 	case ok && name > at.after:
-		p.next = place{after: name}
+		return place{after: name}, nil
 	case lastKey == "" && token != "" && token != at.token:
-		p.next = place{after: at.after, token: token}
-	default:
-		return page{}, errors.New("the server says that there is more, and not where")
+		return place{after: at.after, token: token}, nil
 	}
-	return p, nil
+	return place{}, errors.New("the server says that there is more, and not where")
 }
