@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"time"
 )
 
@@ -18,11 +19,13 @@ type body struct {
 	ctx   context.Context // of Open, as the contract has it
 	name  string
 	at    int64 // the next byte
+	off   int64 // where the range begins
 	end   int64 // where the range ends; math.MaxInt64 until that is known
-	known bool  // the object was seen: etag and size are those of its first bytes
+	known bool  // the object was seen: etag, size and sum are those of its first bytes
 	etag  string
 	size  int64
-	err   error // of the last Read, for those after it
+	sum   string // empty if it is not known
+	err   error  // of the last Read, for those after it
 	fails patient
 
 	x *exchange // nil if there is no connection. While the body rests it is guarded by places.mu
@@ -34,6 +37,35 @@ type body struct {
 
 var errReplaced = errors.New("the object was replaced while it was read")
 
+// newBody returns a body of n bytes from off on, or to the end if n is negative.
+func (s *Store) newBody(ctx context.Context, name string, off, n int64) *body {
+	b := &body{s: s, ctx: ctx, name: name, at: off, off: off, end: math.MaxInt64, fails: patient{limit: s.patience}}
+	if n > 0 && n <= maxObject {
+		b.end = off + n
+	}
+	return b
+}
+
+// readAll reads the range, which has a connection, and hangs up.
+func (b *body) readAll() ([]byte, error) {
+	defer b.hangUp()
+	data := make([]byte, b.end-b.at)
+	for n := 0; n < len(data); {
+		m, err := b.read(data[n:])
+		if err != nil {
+			return nil, err
+		}
+		n += m
+	}
+	return data, nil
+}
+
+// matches reports whether data, the bytes of the range, are as they were created,
+// as far as that is known.
+func (b *body) matches(data []byte) bool {
+	return b.off != 0 || b.end != b.size || b.sum == "" || b.sum == sum(data)
+}
+
 // connect asks for the bytes from b.at on.
 func (b *body) connect() error {
 	r, err := b.s.get(b.ctx, b.s.key(b.name), b.at, b.end)
@@ -41,7 +73,7 @@ func (b *body) connect() error {
 		return err
 	}
 	if !b.known {
-		b.known, b.etag, b.size = true, r.etag, r.size
+		b.known, b.etag, b.size, b.sum = true, r.etag, r.size, r.sum
 		b.end = max(b.at, min(b.end, r.size))
 	} else if b.etag != r.etag || b.size != r.size {
 		r.hangUp()
@@ -90,9 +122,6 @@ func (b *body) read(p []byte) (int, error) {
 		if b.x == nil {
 			if err := b.connect(); err != nil {
 				return 0, err
-			}
-			if b.x == nil {
-				return 0, errReplaced
 			}
 		}
 		n, err := b.r.Read(p[:min(int64(len(p)), b.end-b.at)])

@@ -6,17 +6,22 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// tokenKey is the metadata that tells which call of Create made an object.
-const tokenKey = "letterlock-create"
+// The metadata of an object.
+const (
+	tokenKey = "letterlock-create" // tells which call of Create made it
+	sumKey   = "letterlock-crc32c" // of its bytes, in hexadecimal, if they are at most inMemory
+)
 
 // Create implements blob.Store. It costs one request for objects of at most
 // Options.PartSize bytes, and one more to learn who has the name if it is taken.
@@ -66,6 +71,23 @@ func (c *creation) run(ctx context.Context) error {
 	return c.whole(ctx)
 }
 
+// metadata is what goes with an object that is put in one request.
+func (c *creation) metadata() map[string]string {
+	m := map[string]string{tokenKey: c.token}
+	if c.sp.file == nil {
+		m[sumKey] = sum(c.sp.memory)
+	}
+	return m
+}
+
+// sum returns what an object has under sumKey. Every server keeps metadata; not
+// every one knows the checksums that S3 itself has since 2022.
+func sum(data []byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli))
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // condition is what goes with the request that gives the object its name.
 func (c *creation) condition() *string {
 	if !c.s.conditional {
@@ -96,7 +118,7 @@ func (c *creation) whole(ctx context.Context) error {
 			ContentLength: &c.sp.n,
 			ContentType:   aws.String("application/octet-stream"),
 			IfNoneMatch:   c.condition(),
-			Metadata:      map[string]string{tokenKey: c.token},
+			Metadata:      c.metadata(),
 		}, o)
 		if err != nil {
 			return err
@@ -113,7 +135,7 @@ func (c *creation) whole(ctx context.Context) error {
 // with a login page. What it did is not known.
 func wantETag(etag *string) error {
 	if aws.ToString(etag) == "" {
-		return &answer{status: http.StatusOK, text: "200 without an ETag, which is no answer of S3; is this the endpoint?"}
+		return oddAnswer("200 without an ETag, which is no answer of S3; is this the endpoint?")
 	}
 	return nil
 }
@@ -123,7 +145,7 @@ func wantETag(etag *string) error {
 // proxy that asked again on its own. doubt tells whether a try of ours may have
 // taken effect. The token decides, and the bytes where the server forgets tokens.
 func (c *creation) taken(ctx context.Context, doubt bool) error {
-	x, token, r, err := c.look(ctx)
+	token, err := c.look(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !doubt:
 		return fs.ErrExist // and deleted since
@@ -131,9 +153,6 @@ func (c *creation) taken(ctx context.Context, doubt bool) error {
 		return errors.New("an object had the name and is gone; whether it was this one is not known")
 	case err != nil:
 		return fmt.Errorf("the name is taken, but by whom is not known: %w", err)
-	}
-	defer x.hangUp()
-	switch {
 	case token == c.token:
 		return nil
 	case token != "" || !doubt:
@@ -141,20 +160,25 @@ func (c *creation) taken(ctx context.Context, doubt bool) error {
 	case c.sp.more():
 		return errors.New("an object has the name; whether it is this one is not known")
 	}
-	same, err := equal(r, c.sp.reader())
+	b := c.s.newBody(ctx, strings.TrimPrefix(c.key, c.s.prefix), 0, -1)
+	defer b.Close()
+	var same bool
+	if err = b.connect(); err == nil {
+		same, err = equal(b, c.sp.reader())
+	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("the name is taken, but by whom is not known: %w", x.cause(err))
+		return fmt.Errorf("the name is taken, but by whom is not known: %w", err)
 	case !same:
 		return fs.ErrExist
 	}
 	return nil
 }
 
-// look opens what has the name.
-func (c *creation) look(ctx context.Context) (x *exchange, token string, r io.Reader, err error) {
+// look returns the token of what has the name.
+func (c *creation) look(ctx context.Context) (token string, err error) {
 	var out *s3.GetObjectOutput
-	x, _, err = c.s.stream(ctx, func(ctx context.Context, o func(*s3.Options)) (err error) {
+	x, _, err := c.s.stream(ctx, func(ctx context.Context, o func(*s3.Options)) (err error) {
 		out, err = c.s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &c.s.bucket, Key: &c.key}, o)
 		if err != nil {
 			return err
@@ -162,10 +186,11 @@ func (c *creation) look(ctx context.Context) (x *exchange, token string, r io.Re
 		return wantETag(out.ETag)
 	})
 	if err != nil {
-		return nil, "", nil, missing(err)
+		return "", missing(err)
 	}
 	x.body = out.Body
-	return x, out.Metadata[tokenKey], out.Body, nil
+	x.hangUp()
+	return out.Metadata[tokenKey], nil
 }
 
 // equal reports whether two readers yield the same bytes. An error is a's.

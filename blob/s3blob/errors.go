@@ -20,7 +20,12 @@ const (
 	final   verdict = iota // trying again cannot help
 	refused                // it did not happen; trying again may help
 	unknown                // it may have happened; trying again may help
+	odd                    // no S3 server says so: the answer was changed on its way, or it is none of S3
 )
+
+// oddTries is how often a request is made whose answers are odd, or whose bytes
+// are others than were created.
+const oddTries = 3
 
 // answer is a request that failed: what the server answered, or that it did not.
 // It hides what is wrapped from errors.Is: to net/http a missing socket is
@@ -35,6 +40,11 @@ type answer struct {
 
 func (a *answer) Error() string   { return a.text }
 func (a *answer) As(out any) bool { return errors.As(a.err, out) }
+
+// oddAnswer is an answer of 200 that no S3 server gives.
+func oddAnswer(text string) *answer {
+	return &answer{verdict: odd, status: http.StatusOK, text: text}
+}
 
 // has reports whether err is an answer with one of these codes.
 func has(err error, codes ...string) bool {
@@ -87,16 +97,16 @@ func (s *Store) judge(x *exchange, err error) *answer {
 			a.verdict = unknown
 		}
 	}
-	// Proxies are overloaded with web pages too.
-	if x.status != 0 && (a.verdict == final || x.status < 300) && strings.HasPrefix(x.header.Get("Content-Type"), "text/html") {
-		a.verdict = final
-		a.code = "" // it is not S3 who says so
-		a.text = fmt.Sprintf("%d and a web page, which is no answer of S3; is this the endpoint?", a.status)
-	}
 	if h := s.hint(x, a); h != "" {
 		a.text += "; " + h
 	}
 	return a
+}
+
+// webPage reports whether an answer is a page for people, which is not S3's and
+// will be no other the next time. Proxies are overloaded with web pages too.
+func webPage(x *exchange, a *answer) bool {
+	return x.status != 0 && (a.verdict == final || a.verdict == odd || x.status < 300) && strings.HasPrefix(x.header.Get("Content-Type"), "text/html")
 }
 
 // judgeSilence judges a request that was not answered.
@@ -133,8 +143,21 @@ func judgeCode(code string, status int) verdict {
 		return refused
 	case status == http.StatusRequestTimeout, status >= 500 && status != http.StatusNotImplemented:
 		return unknown
+	case status == 0, status == http.StatusPreconditionFailed, status == http.StatusRequestedRangeNotSatisfiable, finalCodes[code]:
+		return final
 	}
-	return final
+	return odd
+}
+
+// finalCodes are the words of S3 that need no second look. One that is not here,
+// also because a bit of it was flipped or half of the answer is missing, is asked
+// for again.
+var finalCodes = map[string]bool{
+	"NoSuchKey": true, "NoSuchBucket": true, "NoSuchUpload": true, "AccessDenied": true, "InvalidAccessKeyId": true,
+	"InvalidSecurity": true, "XAdminUserNotFound": true, "ExpiredToken": true, "TokenRefreshRequired": true, "InvalidToken": true,
+	"PermanentRedirect": true, "AuthorizationHeaderMalformed": true, "MovedPermanently": true, "TemporaryRedirect": true,
+	"IllegalLocationConstraintException": true, "RequestTimeTooSkewed": true, "RequestExpired": true, "AccessDeniedClockSkew": true,
+	"SignatureDoesNotMatch": true, "InvalidRequest": true, "InvalidArgument": true, "MethodNotAllowed": true, "EntityTooLarge": true, "EntityTooSmall": true, "InvalidPart": true, "QuotaExceeded": true,
 }
 
 // hint says what can be done about an answer.

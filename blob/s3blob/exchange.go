@@ -15,9 +15,20 @@ import (
 // errStalled is why a request was given up that moved no byte for Options.Stall.
 var errStalled = errors.New("the connection stalled")
 
+// errEmpty is an answer without a body where S3 has one, which the SDK would take
+// for one that says nothing of errors.
+var errEmpty = errors.New("the answer is empty")
+
 // maxErrorAnswer is how much of an answer that is an error is read: the SDK reads
 // it whole, and it may come from anything that speaks HTTP.
 const maxErrorAnswer = 1 << 20 // bytes
+
+// A connection can be used again only when all of an answer was read. So the rest
+// of one that nobody wants is read, if it is little, and comes soon.
+const (
+	maxDrain  = 64 << 10 // bytes
+	drainTime = 20 * time.Millisecond
+)
 
 // exchange is one request and its answer. It holds a place, goes between the SDK
 // and its HTTP client, where it watches that bytes move, and remembers of the
@@ -31,10 +42,11 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer // gives up
 
-	sent   bool        // the request left the SDK
-	status int         // of the answer, 0 if there is none
-	header http.Header // of the answer
-	body   io.Closer   // of the answer, if it is read as a stream
+	sent   bool          // the request left the SDK
+	status int           // of the answer, 0 if there is none
+	header http.Header   // of the answer
+	body   io.ReadCloser // of the answer, if it is read as a stream
+	left   int64         // bytes of the answer that were not read yet; negative if that is not known
 }
 
 // newExchange waits for a place.
@@ -50,6 +62,7 @@ func (s *Store) newExchange(ctx context.Context) (*exchange, error) {
 // hangUp ends the exchange and gives its place back.
 func (x *exchange) hangUp() {
 	if x.body != nil {
+		x.drain()
 		x.body.Close()
 	}
 	if x.timer != nil {
@@ -57,6 +70,16 @@ func (x *exchange) hangUp() {
 	}
 	x.cancel(nil)
 	x.places.release()
+}
+
+// drain reads the rest of the answer.
+func (x *exchange) drain() {
+	if x.left <= 0 || x.left > maxDrain || x.ctx.Err() != nil {
+		return
+	}
+	t := time.AfterFunc(drainTime, func() { x.cancel(nil) })
+	defer t.Stop()
+	io.Copy(io.Discard, x.body) // the error is that the connection is lost
 }
 
 // configure makes the SDK do one request, over x. The checksums are those that
@@ -84,7 +107,11 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.status, x.header = resp.StatusCode, resp.Header
+	x.status, x.header, x.left = resp.StatusCode, resp.Header, resp.ContentLength
+	if x.left == 0 && req.Method == http.MethodPost && resp.StatusCode < 300 {
+		resp.Body.Close()
+		return nil, errEmpty
+	}
 	w := &watchedBody{ReadCloser: resp.Body, x: x, stop: true}
 	resp.Body = w
 	if resp.StatusCode >= 300 {
@@ -100,7 +127,7 @@ func (x *exchange) Do(req *http.Request) (*http.Response, error) {
 type watchedBody struct {
 	io.ReadCloser
 	x    *exchange
-	stop bool // the time between two reads does not count: it is the reader's
+	stop bool // it is the answer's. The time between two reads does not count: it is the reader's
 	done atomic.Bool
 }
 
@@ -112,6 +139,7 @@ func (w *watchedBody) Read(p []byte) (int, error) {
 	n, err := w.ReadCloser.Read(p)
 	if w.stop {
 		w.x.timer.Stop()
+		w.x.left -= int64(n)
 	}
 	return n, err
 }

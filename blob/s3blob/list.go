@@ -137,6 +137,10 @@ func (s *Store) page(ctx context.Context, prefix string, at place) (page, error)
 	var out *s3.ListObjectsV2Output
 	_, err := s.request(ctx, func(ctx context.Context, o func(*s3.Options)) (err error) {
 		out, err = s.client.ListObjectsV2(ctx, in, o)
+		if err == nil && out.IsTruncated == nil {
+			// The SDK takes an empty answer for an empty bucket.
+			err = oddAnswer("200 without IsTruncated, which is no answer of S3")
+		}
 		return err
 	})
 	if err != nil {

@@ -208,7 +208,7 @@ func TestOfClient(t *testing.T) {
 		fake.SetPlan(first(fakes3.Put, 1, fakes3.Fault{Lose: true}))
 		require.NoError(t, create(s, "log/1", "data"))
 		require.Equal(t, 2, fake.Calls(fakes3.Put))
-		fake.SetPlan(first(fakes3.Put, 1, fakes3.Fault{Status: 400, Code: "Whatever"}))
+		fake.SetPlan(first(fakes3.Put, 1, fakes3.Fault{Status: 400, Code: "InvalidRequest"}))
 		require.Error(t, create(s, "log/2", "data"))
 		require.Equal(t, 1, fake.Requests())
 	})

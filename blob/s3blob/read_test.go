@@ -6,9 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +68,91 @@ func TestReadSurvives(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestDamagedOnTheWay: an answer that is cut or has a bit flipped is asked for
+// again, where it can be seen that it is damaged. Only a range of an object, and
+// one of more than 64 KiB, has nothing to be compared with here.
+func TestDamagedOnTheWay(t *testing.T) {
+	small, big := pattern(5000), pattern(300_000)
+	reads := func(name string, off, n int64, want []byte) func(*testing.T, *s3blob.Store) {
+		return func(t *testing.T, s *s3blob.Store) {
+			r, err := s.Open(t.Context(), name, off, n)
+			require.NoError(t, err)
+			got, err := io.ReadAll(r)
+			require.NoError(t, err)
+			require.NoError(t, r.Close())
+			require.True(t, bytes.Equal(want, got), "%d bytes, want %d", len(got), len(want))
+		}
+	}
+	for what, f := range map[string]func(t *testing.T, s *s3blob.Store){
+		"whole":         reads("log/small", 0, -1, small),
+		"whole by size": reads("log/small", 0, 9000, small),
+		"range":         reads("log/small", 100, 1000, small[100:1100]),
+		"big":           reads("body/big", 0, -1, big),
+		"big range":     reads("body/big", 1000, 200_000, big[1000:201_000]),
+		"missing": func(t *testing.T, s *s3blob.Store) {
+			_, err := s.Stat(t.Context(), "log/none")
+			require.ErrorIs(t, err, fs.ErrNotExist)
+		},
+		"taken": func(t *testing.T, s *s3blob.Store) {
+			require.ErrorIs(t, create(s, "log/small", "x"), fs.ErrExist)
+		},
+		"made": func(t *testing.T, s *s3blob.Store) {
+			require.NoError(t, create(s, "log/new", "x"))
+			require.NoError(t, s.Delete(t.Context(), "log/new"))
+		},
+		"list": func(t *testing.T, s *s3blob.Store) {
+			n := 0
+			for _, err := range s.List(t.Context(), "", "") {
+				require.NoError(t, err)
+				n++
+			}
+			require.Equal(t, 2, n)
+		},
+		"delete": func(t *testing.T, s *s3blob.Store) {
+			require.NoError(t, s.Delete(t.Context(), "log/none"))
+		},
+	} {
+		for name, fault := range map[string]fakes3.Fault{
+			"cut by one": {Short: 1}, "cut by ten": {Short: 10}, "cut by a hundred": {Short: 100}, "cut to none": {Short: 1 << 20},
+			"flip of the first": {Flip: 1}, "flip of the second": {Flip: 2}, "flip of the 15th": {Flip: 15}, "flip of the 50th": {Flip: 50},
+		} {
+			if fault.Flip > 0 && (strings.Contains(what, "range") || what == "big" || what == "list") {
+				continue
+			}
+			t.Run(what+"/"+name, func(t *testing.T) {
+				bubble(t, s3blob.Options{}, func(t *testing.T, fake *fakes3.Server, s *s3blob.Store) {
+					require.NoError(t, create(s, "log/small", string(small)))
+					require.NoError(t, create(s, "body/big", string(big)))
+					seen := map[fakes3.Op]bool{}
+					fake.SetPlan(func(op fakes3.Op, _ string, n int) fakes3.Fault {
+						if n > 1 {
+							return fakes3.Fault{}
+						}
+						seen[op] = true
+						return fault
+					})
+					f(t, s)
+					require.NotEmpty(t, seen)
+				})
+			})
+		}
+	}
+}
+
+// TestDamagedInTheBucket: an object that differs from what was created is handed
+// out as it is, after three tries, to whoever can tell what of it is damaged.
+func TestDamagedInTheBucket(t *testing.T) {
+	bubble(t, s3blob.Options{}, func(t *testing.T, fake *fakes3.Server, s *s3blob.Store) {
+		require.NoError(t, create(s, "log/1", "data"))
+		fake.Damage("log/1", func(data []byte) []byte { return []byte("dat!") })
+		fake.SetPlan(nil)
+		require.Equal(t, "dat!", readAll(t, s, "log/1"))
+		require.Equal(t, 3, fake.Requests())
+		fake.Damage("log/1", func(data []byte) []byte { return data[:2] })
+		require.Equal(t, "da", readAll(t, s, "log/1"))
+	})
 }
 
 // TestReadGivesUp: a body that never goes on is an error in time, that names it.
@@ -194,27 +283,60 @@ func TestConnectionsBounded(t *testing.T) {
 
 // TestMissing: only S3 itself can say that there is no such object.
 func TestMissing(t *testing.T) {
-	for name, f := range map[string]fakes3.Fault{
-		"page":   {Page: true, Status: 404},
-		"bucket": {Status: 404, Code: "NoSuchBucket"},
-		"403":    {Status: 403, Code: "AccessDenied"},
-		"other":  {Status: 404, Code: "Whatever"},
+	for name, c := range map[string]struct {
+		fault fakes3.Fault
+		tries int
+	}{
+		"page":   {fakes3.Fault{Page: true, Status: 404}, 1},
+		"bucket": {fakes3.Fault{Status: 404, Code: "NoSuchBucket"}, 1},
+		"403":    {fakes3.Fault{Status: 403, Code: "AccessDenied"}, 1},
+		"other":  {fakes3.Fault{Status: 404, Code: "Whatever"}, 3}, // a bit of it may have been flipped
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, s3blob.Options{}, func(t *testing.T, fake *fakes3.Server, s *s3blob.Store) {
 				_, err := s.Stat(t.Context(), "body/1")
 				require.ErrorIs(t, err, fs.ErrNotExist)
-				fake.SetPlan(first(fakes3.Get, always, f))
+				fake.SetPlan(first(fakes3.Get, always, c.fault))
 				_, err = s.Stat(t.Context(), "body/1")
 				require.Error(t, err)
 				require.NotErrorIs(t, err, fs.ErrNotExist)
 				_, err = s.Open(t.Context(), "body/1", 0, -1)
 				require.Error(t, err)
 				require.NotErrorIs(t, err, fs.ErrNotExist)
-				require.Equal(t, 2, fake.Requests())
+				require.Equal(t, 2*c.tries, fake.Requests())
 			})
 		})
 	}
+}
+
+// TestConnectionsReused: no method leaves a connection behind that the next one
+// cannot use, say because a byte of the answer was not read.
+func TestConnectionsReused(t *testing.T) {
+	var made atomic.Int32
+	srv := httptest.NewUnstartedServer(fakes3.New())
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			made.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	s := open(t, client(t, srv.URL), s3blob.Options{NoProbe: true})
+	data := string(pattern(500))
+	for range 3 {
+		require.NoError(t, create(s, "log/1", data))
+		require.ErrorIs(t, create(s, "log/1", data), fs.ErrExist)
+		_, err := s.Stat(t.Context(), "log/1")
+		require.NoError(t, err)
+		_, err = s.Stat(t.Context(), "log/2")
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.Equal(t, data, readAll(t, s, "log/1"))
+		for _, err := range s.List(t.Context(), "", "") {
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Delete(t.Context(), "log/1"))
+	}
+	require.EqualValues(t, 1, made.Load())
 }
 
 // TestReadCosts: one request, whatever is asked.

@@ -69,19 +69,22 @@ func (s *Store) request(ctx context.Context, c call) (doubt bool, err error) {
 // exchange of the try that succeeded.
 func (s *Store) stream(ctx context.Context, c call) (x *exchange, doubt bool, err error) {
 	p := patient{limit: s.patience}
-	skewed := false
+	skewed, odds := false, 0
 	for {
 		x, a, err := s.once(ctx, c)
 		if err != nil || a == nil {
 			return x, doubt, err
 		}
-		doubt = doubt || a.verdict == unknown
+		doubt = doubt || a.verdict == unknown || a.verdict == odd && a.status < 300
 		if !skewed && has(a, "RequestTimeTooSkewed") {
 			// The SDK has learnt the server's time from the answer.
 			skewed = true
 			continue
 		}
-		if a.verdict == final {
+		if a.verdict == odd {
+			odds++
+		}
+		if a.verdict == final || odds >= oddTries {
 			return nil, doubt, a
 		}
 		again, err := p.pause(ctx)
@@ -108,6 +111,9 @@ func (s *Store) once(ctx context.Context, c call) (*exchange, *answer, error) {
 	var a *answer
 	if !errors.As(err, &a) {
 		a = s.judge(x, err)
+	}
+	if webPage(x, a) {
+		a = &answer{status: x.status, err: err, text: fmt.Sprintf("%d and a web page, which is no answer of S3; is this the endpoint?", x.status)}
 	}
 	x.hangUp()
 	if ctx.Err() != nil {

@@ -73,6 +73,8 @@ type Fault struct {
 	Also   bool   // it happens, and Status is the answer nevertheless
 	Cut    int    // that many bytes of the answer's body arrive, then the connection breaks
 	Stall  int    // that many bytes of the answer's body arrive, then nothing until the client goes away
+	Short  int    // the answer's body lacks that many bytes at its end, and its length says nothing of them
+	Flip   int    // the lowest bit of that byte of the answer's body is flipped, counted from 1
 	Keep   string // the code for which a DeleteObjects keeps each key that Keys allows
 	Keys   func(key string) bool
 }
@@ -166,6 +168,16 @@ func (s *Server) Set(key string, data []byte) {
 	s.set(key, data, nil)
 }
 
+// Damage changes the bytes of an object behind everybody's back, and nothing else
+// of it.
+func (s *Server) Damage(key string, change func(data []byte) []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := *s.objects[key]
+	o.data = change(slices.Clone(o.data))
+	s.objects[key] = &o
+}
+
 // Remove removes an object behind everybody's back.
 func (s *Server) Remove(key string) {
 	s.mu.Lock()
@@ -213,7 +225,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(f.Status)
 		io.WriteString(w, "<!DOCTYPE html><html><body>Welcome!<br></body></html>")
 		return
-	case f.Status != 0 && !f.Also:
+	case f.Short != 0 || f.Flip != 0:
+		answer := &recorded{header: http.Header{}}
+		s.answer(answer, q, bucket)
+		answer.damage(f)
+		answer.replay(w)
+		return
+	}
+	s.answer(w, q, bucket)
+}
+
+// answer does what a request asks for, but for what its fault says.
+func (s *Server) answer(w http.ResponseWriter, q *request, bucket string) {
+	f := q.fault
+	if f.Status != 0 && !f.Also {
 		fail(w, f.Status, f.Code)
 		return
 	}
@@ -365,6 +390,15 @@ func (r *recorded) WriteHeader(n int)   { r.status = n }
 func (r *recorded) Write(p []byte) (int, error) {
 	r.body = append(r.body, p...)
 	return len(p), nil
+}
+
+// damage changes the answer as a bad wire would.
+func (r *recorded) damage(f Fault) {
+	r.body = slices.Clone(r.body[:max(0, len(r.body)-f.Short)])
+	if f.Flip > 0 && f.Flip <= len(r.body) {
+		r.body[f.Flip-1] ^= 1
+	}
+	r.header.Set("Content-Length", strconv.Itoa(len(r.body)))
 }
 
 func (r *recorded) replay(w http.ResponseWriter) {
