@@ -119,7 +119,7 @@ func BenchmarkTokenLogin(b *testing.B) {
 	stored, text := slot.Marshal(), token.Export()
 	b.ReportAllocs()
 	for b.Loop() {
-		token, err := crypto.ParseToken(text)
+		token, err := crypto.ParseToken([]byte(text))
 		require.NoError(b, err)
 		slot, err := crypto.ParseSlot(stored)
 		require.NoError(b, err)
@@ -133,7 +133,7 @@ func BenchmarkVerifiedLogin(b *testing.B) {
 	pw := []byte("pw")
 	slot, err := crypto.NewPasswordSlot(b.Context(), newIdentity(b), account, pw, cheap, nil)
 	require.NoError(b, err)
-	key, err := slot.PasswordKey(b.Context(), pw, nil)
+	key, err := slot.PasswordKey(b.Context(), crypto.Requester{}, pw, nil)
 	require.NoError(b, err)
 	v := crypto.NewVerified(crypto.VerifiedOptions{})
 	v.Remember(account, slot.ID, pw, key)
@@ -152,7 +152,7 @@ func BenchmarkVerifiedLogin(b *testing.B) {
 func BenchmarkPasswordDefault(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		_, err := crypto.DefaultPool().Key(b.Context(), []byte("pw"), make([]byte, 16), crypto.PasswordParams{})
+		_, err := crypto.DefaultPool().Key(b.Context(), crypto.Requester{}, []byte("pw"), make([]byte, 16), crypto.PasswordParams{})
 		require.NoError(b, err)
 	}
 }

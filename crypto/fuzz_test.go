@@ -29,12 +29,12 @@ func FuzzParseSlot(f *testing.F) {
 
 func FuzzParseToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
-		token, err := crypto.ParseToken(s)
+		token, err := crypto.ParseToken([]byte(s))
 		if err != nil {
 			return
 		}
 		require.Equal(t, s, token.Export())
-		again, err := crypto.ParseToken(token.Export())
+		again, err := crypto.ParseToken([]byte(token.Export()))
 		require.NoError(t, err)
 		require.Equal(t, token, again)
 	})

@@ -1,6 +1,9 @@
 package crypto
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // PasswordParams is what deriving a key from a password costs (argon2id, RFC
 // 9106). The zero value stands for [DefaultPasswordParams].
@@ -51,6 +54,14 @@ func (p PasswordParams) check() error {
 		return fmt.Errorf("argon2id with %d lanes, want 1 to %d", p.Threads, maxPasswordLanes)
 	}
 	return nil
+}
+
+// compare orders parameters by what a derivation costs, the cheapest first.
+func (p PasswordParams) compare(q PasswordParams) int {
+	return cmp.Or(
+		cmp.Compare(uint64(p.Time)*uint64(p.Memory), uint64(q.Time)*uint64(q.Memory)),
+		cmp.Compare(p.Memory, q.Memory), cmp.Compare(p.Threads, q.Threads),
+	)
 }
 
 // memory returns the bytes that a derivation needs.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
@@ -17,6 +18,9 @@ import (
 // a slot: because it is not the slot's, or because the slot belongs to another
 // account.
 var ErrWrongSecret = errors.New("crypto: wrong password or token")
+
+// saltSuccessor is hashed with the ID of a slot that is renewed.
+const saltSuccessor = "letterlock/v1/slot/successor"
 
 // slotLabelKey is the label of the identity's key that seals labels of slots.
 const slotLabelKey = "slot label"
@@ -37,6 +41,12 @@ func ParseSlotID(s string) (SlotID, error) {
 		return SlotID{}, fmt.Errorf("crypto: parse slot id: want %d lower-case hexadecimal digits", 2*len(SlotID{}))
 	}
 	return SlotID(b), nil
+}
+
+// Successor returns the ID of the slot that [Slot.Renew] makes of the one with id.
+func (id SlotID) Successor() SlotID {
+	sum := sha256.Sum256(append([]byte(saltSuccessor), id[:]...))
+	return SlotID(sum[:len(id)])
 }
 
 // SlotKind says what opens a slot.
@@ -81,21 +91,39 @@ type Slot struct {
 // NewPasswordSlot makes a slot that password opens. The zero p means
 // [DefaultPasswordParams], a nil pool [DefaultPool]. It costs one derivation and
 // fails like [Pool.Key], and for an empty password.
+//
+// The derivation queues as one for an account that was logged in to lately.
 func NewPasswordSlot(ctx context.Context, id *Identity, account [16]byte, password []byte, p PasswordParams, pool *Pool) (*Slot, error) {
-	if len(password) == 0 {
-		return nil, errors.New("crypto: new password slot: empty password")
-	}
 	s := newSlot(SlotPassword)
 	s.Params = p.orDefault()
+	_, err := s.setPassword(ctx, id, account, password, pool)
+	return s, err
+}
+
+// Renew makes the slot that replaces s, a password slot whose Params are out of
+// date, for the same password. Its ID follows from that of s ([SlotID.Successor]),
+// so that whoever deletes s, because the password is changed at the same time, can
+// delete the replacement too. It also returns the key of the new slot. It fails
+// like [NewPasswordSlot].
+func (s *Slot) Renew(ctx context.Context, id *Identity, account [16]byte, password []byte, p PasswordParams, pool *Pool) (*Slot, Key, error) {
+	next := newSlot(SlotPassword)
+	next.ID = s.ID.Successor()
+	next.Params = p.orDefault()
+	key, err := next.setPassword(ctx, id, account, password, pool)
+	return next, key, err
+}
+
+// setPassword wraps id under a password, with a new salt.
+func (s *Slot) setPassword(ctx context.Context, id *Identity, account [16]byte, password []byte, pool *Pool) (Key, error) {
+	if len(password) == 0 {
+		return Key{}, errors.New("crypto: new password slot: empty password")
+	}
 	rand.Read(s.Salt[:])
-	key, err := s.PasswordKey(ctx, password, pool)
+	key, err := s.PasswordKey(ctx, Requester{Recent: account}, password, pool)
 	if err != nil {
-		return nil, fmt.Errorf("crypto: new password slot: %w", err)
+		return Key{}, fmt.Errorf("crypto: new password slot: %w", err)
 	}
-	if err := s.wrap(id, account, key); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return key, s.wrap(id, account, key)
 }
 
 // NewTokenSlot makes a slot and the random token that opens it. The label, at
@@ -125,21 +153,21 @@ func newSlot(kind SlotKind) *Slot {
 // PasswordKey derives the slot key of a password: the one costly step, and the
 // one that knows nothing about being right. A nil pool means [DefaultPool]. It
 // fails like [Pool.Key], and with [ErrWrongSecret] if s is no password slot.
-func (s *Slot) PasswordKey(ctx context.Context, password []byte, pool *Pool) (Key, error) {
+func (s *Slot) PasswordKey(ctx context.Context, who Requester, password []byte, pool *Pool) (Key, error) {
 	if s.Kind != SlotPassword {
 		return Key{}, fmt.Errorf("crypto: slot %v takes no password: %w", s.ID, ErrWrongSecret)
 	}
 	if pool == nil {
 		pool = DefaultPool()
 	}
-	return pool.Key(ctx, password, s.Salt[:], s.Params)
+	return pool.Key(ctx, who, password, s.Salt[:], s.Params)
 }
 
 // OpenPassword returns the identity of account. It fails with [ErrWrongSecret]
 // if that is not the password, with [ErrDecrypt] if it is and the slot is
 // damaged, and like [Pool.Key]. A nil pool means [DefaultPool].
-func (s *Slot) OpenPassword(ctx context.Context, account [16]byte, password []byte, pool *Pool) (*Identity, error) {
-	key, err := s.PasswordKey(ctx, password, pool)
+func (s *Slot) OpenPassword(ctx context.Context, who Requester, account [16]byte, password []byte, pool *Pool) (*Identity, error) {
+	key, err := s.PasswordKey(ctx, who, password, pool)
 	if err != nil {
 		return nil, err
 	}
@@ -176,17 +204,6 @@ func (s *Slot) OpenWithKey(account [16]byte, key Key) (*Identity, error) {
 		return nil, fmt.Errorf("crypto: open slot %v: %w", s.ID, err)
 	}
 	return id, nil
-}
-
-// DummyPassword does the work of [Slot.OpenPassword] for an account that does
-// not exist and returns what that returns for a wrong password, an error that
-// matches [ErrWrongSecret], or like [Pool.Key]. So that a stranger cannot tell
-// names that exist by the clock, p must be what the password slots of the
-// accounts have: zero if they were made with the default.
-func DummyPassword(ctx context.Context, password []byte, p PasswordParams, pool *Pool) error {
-	s := Slot{Kind: SlotPassword, Params: p.orDefault()}
-	_, err := s.OpenPassword(ctx, [16]byte{}, password, pool)
-	return err
 }
 
 // wrap seals id into s, whose other fields are set.

@@ -39,15 +39,15 @@ func TestPasswordSlot(t *testing.T) {
 	stored, err := crypto.ParseSlot(slot.Marshal())
 	require.NoError(t, err)
 	assert.Equal(t, slot, stored)
-	opened, err := stored.OpenPassword(t.Context(), account, []byte("correct horse"), nil)
+	opened, err := stored.OpenPassword(t.Context(), crypto.Requester{}, account, []byte("correct horse"), nil)
 	require.NoError(t, err)
 	assert.Equal(t, id.Export(), opened.Export())
 
-	_, err = stored.OpenPassword(t.Context(), account, []byte("correct Horse"), nil)
+	_, err = stored.OpenPassword(t.Context(), crypto.Requester{}, account, []byte("correct Horse"), nil)
 	assert.ErrorIs(t, err, crypto.ErrWrongSecret)
-	_, err = stored.OpenPassword(t.Context(), account, nil, nil)
+	_, err = stored.OpenPassword(t.Context(), crypto.Requester{}, account, nil, nil)
 	assert.ErrorIs(t, err, crypto.ErrWrongSecret)
-	_, err = stored.OpenPassword(t.Context(), otherAccount, []byte("correct horse"), nil)
+	_, err = stored.OpenPassword(t.Context(), crypto.Requester{}, otherAccount, []byte("correct horse"), nil)
 	assert.ErrorIs(t, err, crypto.ErrWrongSecret, "a slot moved to another account")
 	_, err = stored.OpenToken(account, newToken(t))
 	assert.ErrorIs(t, err, crypto.ErrWrongSecret)
@@ -65,7 +65,7 @@ func TestPasswordSlotDefaults(t *testing.T) {
 	cancel()
 	_, err = crypto.NewPasswordSlot(cancelled, id, account, []byte("pw"), cheap, nil)
 	assert.ErrorIs(t, err, context.Canceled)
-	_, err = slot.OpenPassword(cancelled, account, []byte("pw"), nil)
+	_, err = slot.OpenPassword(cancelled, crypto.Requester{}, account, []byte("pw"), nil)
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
@@ -79,7 +79,7 @@ func TestTokenSlot(t *testing.T) {
 	stored, err := crypto.ParseSlot(slot.Marshal())
 	require.NoError(t, err)
 	assert.Equal(t, slot, stored)
-	typed, err := crypto.ParseToken(token.Export())
+	typed, err := crypto.ParseToken([]byte(token.Export()))
 	require.NoError(t, err)
 	opened, err := stored.OpenToken(account, typed)
 	require.NoError(t, err)
@@ -96,7 +96,7 @@ func TestTokenSlot(t *testing.T) {
 	}
 	_, err = stored.OpenToken(otherAccount, token)
 	assert.ErrorIs(t, err, crypto.ErrWrongSecret, "a slot moved to another account")
-	_, err = stored.OpenPassword(t.Context(), account, []byte(token.Export()), nil)
+	_, err = stored.OpenPassword(t.Context(), crypto.Requester{}, account, []byte(token.Export()), nil)
 	assert.ErrorIs(t, err, crypto.ErrWrongSecret)
 	_, err = stored.Label(newIdentity(t))
 	assert.ErrorIs(t, err, crypto.ErrDecrypt)
@@ -155,7 +155,7 @@ func TestSlotBitFlips(t *testing.T) {
 	require.NoError(t, err)
 	password, err := crypto.NewPasswordSlot(t.Context(), id, account, []byte("pw"), cheap, nil)
 	require.NoError(t, err)
-	key, err := password.PasswordKey(t.Context(), []byte("pw"), nil)
+	key, err := password.PasswordKey(t.Context(), crypto.Requester{}, []byte("pw"), nil)
 	require.NoError(t, err)
 	for _, c := range []struct {
 		slot *crypto.Slot
@@ -254,22 +254,25 @@ func TestPasswordParamsLimits(t *testing.T) {
 		"too much time": {Time: 65, Memory: 7168, Threads: 1},
 		"too much":      {Time: 1, Memory: 2 << 20, Threads: 4},
 	} {
-		_, err := crypto.DefaultPool().Key(t.Context(), []byte("pw"), make([]byte, 16), p)
+		_, err := crypto.DefaultPool().Key(t.Context(), crypto.Requester{}, []byte("pw"), make([]byte, 16), p)
 		assert.Error(t, err, name)
 	}
 }
 
-func TestDummyPassword(t *testing.T) {
-	err := crypto.DummyPassword(t.Context(), []byte("pw"), cheap, nil)
-	assert.ErrorIs(t, err, crypto.ErrWrongSecret)
+func TestDummy(t *testing.T) {
+	costs := crypto.NewCosts(cheap)
+	pretend := func(ctx context.Context, password string) error {
+		return costs.Dummy(ctx, crypto.Requester{}, account, []byte(password), nil)
+	}
+	assert.ErrorIs(t, pretend(t.Context(), "pw"), crypto.ErrWrongSecret)
 
 	slot, err := crypto.NewPasswordSlot(t.Context(), newIdentity(t), account, []byte("pw"), cheap, nil)
 	require.NoError(t, err)
 	wrong := func() error {
-		_, err := slot.OpenPassword(t.Context(), account, []byte("no"), nil)
+		_, err := slot.OpenPassword(t.Context(), crypto.Requester{}, account, []byte("no"), nil)
 		return err
 	}
-	dummy := func() error { return crypto.DummyPassword(t.Context(), []byte("no"), cheap, nil) }
+	dummy := func() error { return pretend(t.Context(), "no") }
 	// Memory is the part of the work that a busy machine does not blur.
 	spent := func(f func() error) float64 {
 		var before, after runtime.MemStats
@@ -284,7 +287,7 @@ func TestDummyPassword(t *testing.T) {
 
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.ErrorIs(t, crypto.DummyPassword(cancelled, []byte("pw"), cheap, nil), context.Canceled)
+	assert.ErrorIs(t, pretend(cancelled, "pw"), context.Canceled)
 }
 
 func TestSlotKindString(t *testing.T) {

@@ -1,12 +1,12 @@
 package crypto
 
 import (
+	"bytes"
 	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"strings"
 )
 
 // TokenPrefix is how the text of every token begins. A login whose password
@@ -32,24 +32,27 @@ type Token struct {
 // ParseToken reads what [Token.Export] returned: 88 characters, lower case,
 // without spaces or a line end. It fails for a text with a typing error, thanks
 // to a checksum; so a token that parses and finds no slot was revoked. No error
-// repeats any part of s.
-func ParseToken(s string) (Token, error) {
-	encoded, ok := strings.CutPrefix(s, TokenPrefix)
-	if !ok || len(s) != tokenLen {
+// repeats any part of text.
+func ParseToken(text []byte) (Token, error) {
+	encoded, ok := bytes.CutPrefix(text, []byte(TokenPrefix))
+	if !ok || len(text) != tokenLen {
 		return Token{}, fmt.Errorf("crypto: parse token: want %d characters that begin with %s", tokenLen, TokenPrefix)
 	}
-	b, err := tokenBase32.DecodeString(encoded)
-	if err != nil || len(b) != tokenBytes {
+	var b [tokenBytes]byte
+	defer clear(b[:])
+	n, err := tokenBase32.Decode(b[:], encoded)
+	if err != nil || n != tokenBytes {
 		return Token{}, errors.New("crypto: parse token: character out of a-z and 2-7")
 	}
-	defer clear(b)
 	t := Token{slot: SlotID(b[:16])}
 	if t.secret, err = KeyFromBytes(b[16 : 16+keySize]); err != nil {
 		return Token{}, errors.New("crypto: parse token: no secret")
 	}
 	// Comparing texts checks the checksum, and the spare bits of the last
 	// character, which base32 ignores.
-	if t.Export() != s {
+	again := t.text()
+	defer clear(again)
+	if !bytes.Equal(again, text) {
 		return Token{}, errors.New("crypto: parse token: wrong checksum, a typing error")
 	}
 	return t, nil
@@ -61,12 +64,16 @@ func (t Token) Export() string {
 	if t.secret.IsZero() {
 		return ""
 	}
+	return string(t.text())
+}
+
+func (t Token) text() []byte {
 	b := make([]byte, 0, tokenBytes)
 	defer clear(b[:tokenBytes])
 	b = append(b, t.slot[:]...)
 	b = append(b, t.secret.secret()...)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, tokenCRC))
-	return TokenPrefix + tokenBase32.EncodeToString(b)
+	return tokenBase32.AppendEncode([]byte(TokenPrefix), b)
 }
 
 // Slot returns the slot that t opens.

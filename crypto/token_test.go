@@ -26,7 +26,7 @@ func TestTokenText(t *testing.T) {
 	assert.Len(t, text, 88)
 	assert.Equal(t, strings.ToLower(text), text)
 
-	same, err := crypto.ParseToken(text)
+	same, err := crypto.ParseToken([]byte(text))
 	require.NoError(t, err)
 	assert.Equal(t, token.Slot(), same.Slot())
 	assert.Equal(t, text, same.Export())
@@ -42,7 +42,7 @@ func TestTokenTypingErrors(t *testing.T) {
 	refused := func(s string) {
 		t.Helper()
 		tried++
-		_, err := crypto.ParseToken(s)
+		_, err := crypto.ParseToken([]byte(s))
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), s[min(len(s), 40):])
 	}
@@ -66,7 +66,7 @@ func TestParseTokenRefuses(t *testing.T) {
 		"", "llt1", "hunter2", "llt2" + good[4:], strings.ToUpper(good), " " + good, good + " ", good + "\n",
 		good[:50] + "\n" + good[51:], good + "a", "llt1" + strings.Repeat("a", 84), good[:50] + "1" + good[51:],
 	} {
-		_, err := crypto.ParseToken(s)
+		_, err := crypto.ParseToken([]byte(s))
 		assert.Error(t, err, "%q", s)
 	}
 }

@@ -104,7 +104,7 @@ func TestVerifiedLogin(t *testing.T) {
 	slot, err := crypto.NewPasswordSlot(t.Context(), id, account, pw, cheap, nil)
 	require.NoError(t, err)
 	v := crypto.NewVerified(crypto.VerifiedOptions{})
-	key, err := slot.PasswordKey(t.Context(), pw, nil)
+	key, err := slot.PasswordKey(t.Context(), crypto.Requester{}, pw, nil)
 	require.NoError(t, err)
 	_, err = slot.OpenWithKey(account, key)
 	require.NoError(t, err)

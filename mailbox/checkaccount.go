@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"strings"
 
 	"github.com/letterlock/letterlock/crypto"
@@ -31,7 +32,7 @@ func (h *Account) Check(ctx context.Context, report func(Problem)) (CheckReport,
 // opened: it checks what the log leads to before the damage. It fails as
 // [Store.Login] does for a wrong name or secret.
 func (s *Store) CheckLogin(ctx context.Context, name string, secret []byte, report func(Problem)) (CheckReport, error) {
-	who, err := s.identify(ctx, name, secret)
+	who, err := s.identify(ctx, netip.Addr{}, name, secret)
 	if err != nil {
 		return CheckReport{}, err
 	}

@@ -2,12 +2,14 @@ package mailbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -217,15 +219,27 @@ const (
 // delivered to another key than the account's, and with [crypto.ErrBusy] if too
 // many derivations wait. A token, or a password that was right lately, costs no
 // derivation. What a token opened changes no secrets: [ErrByToken].
+//
+// secret stays the caller's, who should overwrite it afterwards: no copy of it is
+// kept. Servers of many clients call [Store.LoginFrom].
 func (s *Store) Login(ctx context.Context, name string, secret []byte) (*Account, error) {
+	return s.LoginFrom(ctx, netip.Addr{}, name, secret)
+}
+
+// LoginFrom is like [Store.Login], for a client at an address. Where many derivations
+// wait, those for accounts that were logged in to lately at this process and all
+// others take turns, and of the others one of each address after the other (see
+// [crypto.Requester]): clients that guess from few addresses delay nobody else.
+// Clients with the zero Addr count as one address.
+func (s *Store) LoginFrom(ctx context.Context, from netip.Addr, name string, secret []byte) (*Account, error) {
 	ctx, end := s.opts.Observe.Start(ctx, observe.SpanLogin)
-	a, err := s.login(ctx, name, secret)
+	a, err := s.login(ctx, from, name, secret)
 	end(err != nil)
 	return a, err
 }
 
-func (s *Store) login(ctx context.Context, name string, secret []byte) (*Account, error) {
-	who, err := s.identify(ctx, name, secret)
+func (s *Store) login(ctx context.Context, from netip.Addr, name string, secret []byte) (*Account, error) {
+	who, err := s.identify(ctx, from, name, secret)
 	if err != nil {
 		return nil, err
 	}
@@ -233,13 +247,17 @@ func (s *Store) login(ctx context.Context, name string, secret []byte) (*Account
 	if who.remembered != nil && (errors.Is(err, ErrRotated) || errors.Is(err, ErrSwappedKey)) {
 		// The password may be that of the next identity too.
 		s.verified.Forget(who.id, *who.remembered)
-		if who, err = s.identify(ctx, name, secret); err != nil {
+		if who, err = s.identify(ctx, from, name, secret); err != nil {
 			return nil, err
 		}
 		a, err = s.attach(ctx, who.id, who.identity, who.name)
 	}
 	if err == nil {
 		a.byToken = who.byToken
+		s.sawLogin(who.id)
+		if who.outdated != nil {
+			a.account.renewPassword(ctx, who.outdated, secret)
+		}
 	}
 	if errors.Is(err, ErrRotated) && who.byToken {
 		return nil, ErrAuth // a token of the identity before is revoked
@@ -255,15 +273,16 @@ type identified struct {
 	byToken  bool
 
 	remembered *crypto.SlotID // that the password was known to open; nil if that was tried
+	outdated   *crypto.Slot   // that the password opened, if its parameters are not today's
 }
 
 // identify opens a slot of the account with a name.
-func (s *Store) identify(ctx context.Context, name string, secret []byte) (who identified, err error) {
+func (s *Store) identify(ctx context.Context, from netip.Addr, name string, secret []byte) (who identified, err error) {
 	who.name, err = CanonicalAccount(name)
 	if err == nil {
 		who.id, err = s.find(ctx, who.name)
 	}
-	token, notToken := crypto.ParseToken(string(secret))
+	token, notToken := crypto.ParseToken(secret)
 	who.byToken = notToken == nil
 	if errors.Is(err, ErrNoAccount) || errors.Is(err, ErrBadName) {
 		// A stranger cannot tell by the clock: find read one object more than for a
@@ -272,7 +291,7 @@ func (s *Store) identify(ctx context.Context, name string, secret []byte) (who i
 			return who, ErrAuth
 		}
 		// And this is an account that nothing opens.
-		who.id, err = eventlog.ID{}, nil
+		who.id, err = s.nobody(ctx, cmp.Or(who.name, name)), nil
 	}
 	if err != nil {
 		return who, err
@@ -280,7 +299,7 @@ func (s *Store) identify(ctx context.Context, name string, secret []byte) (who i
 	if who.byToken {
 		who.identity, err = s.openToken(ctx, who.id, token)
 	} else {
-		who.identity, who.remembered, err = s.openPassword(ctx, who.id, secret)
+		err = s.openPassword(ctx, &who, s.requester(from, who.id), secret)
 	}
 	if errors.Is(err, crypto.ErrWrongSecret) {
 		err = ErrAuth
@@ -299,52 +318,56 @@ func (s *Store) openToken(ctx context.Context, id eventlog.ID, token crypto.Toke
 	return slot.OpenToken(id, token)
 }
 
-// openPassword also returns the slot, if it remembered that the password opens it.
-func (s *Store) openPassword(ctx context.Context, id eventlog.ID, password []byte) (*crypto.Identity, *crypto.SlotID, error) {
-	prefix := accountPrefix(id) + passwordSlots
-	if slotID, key, ok := s.verified.Lookup(id, password); ok {
+// openPassword opens a slot of the account who.id.
+func (s *Store) openPassword(ctx context.Context, who *identified, asks crypto.Requester, password []byte) error {
+	prefix := accountPrefix(who.id) + passwordSlots
+	if slotID, key, ok := s.verified.Lookup(who.id, password); ok {
 		slot, err := s.slot(ctx, prefix+slotID.String())
 		if err == nil {
-			identity, err := slot.OpenWithKey(id, key)
-			return identity, &slotID, err
+			who.remembered = &slotID
+			who.identity, err = slot.OpenWithKey(who.id, key)
+			return err
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, err
+			return err
 		}
-		s.verified.Forget(id, slotID) // the password was changed
+		s.verified.Forget(who.id, slotID) // the password was changed
 	}
-	identity, err := s.findPassword(ctx, id, password)
+	err := s.findPassword(ctx, who, asks, password)
 	if errors.Is(err, fs.ErrNotExist) { // a slot was deleted since they were listed: another has come
-		identity, err = s.findPassword(ctx, id, password)
+		err = s.findPassword(ctx, who, asks, password)
 	}
-	return identity, nil, err
+	return err
 }
 
-func (s *Store) findPassword(ctx context.Context, id eventlog.ID, password []byte) (*crypto.Identity, error) {
+func (s *Store) findPassword(ctx context.Context, who *identified, asks crypto.Requester, password []byte) error {
 	var names []string
-	for info, err := range s.blobs.List(ctx, accountPrefix(id)+passwordSlots, "") {
+	for info, err := range s.blobs.List(ctx, accountPrefix(who.id)+passwordSlots, "") {
 		if err != nil {
-			return nil, fmt.Errorf("mailbox: list slots: %w", err)
+			return fmt.Errorf("mailbox: list slots: %w", err)
 		}
 		if names = append(names, info.Name); len(names) == maxPasswordSlots {
 			break
 		}
 	}
 	if len(names) == 0 { // only tokens and the recovery identity open it, or it does not exist
-		return nil, crypto.DummyPassword(ctx, password, s.opts.Password, s.opts.Pool)
+		return s.passwords.Dummy(ctx, asks, who.id, password, s.opts.Pool)
 	}
-	return s.tryPassword(ctx, id, names, password)
+	renewedLast(names)
+	return s.tryPassword(ctx, who, asks, names, password)
 }
 
 // tryPassword opens the slots that a password opens. A change of identity that was
 // interrupted leaves several: if one has the identity that is to come it is
 // returned, for the login is to complete the change; else the one in effect.
-func (s *Store) tryPassword(ctx context.Context, id eventlog.ID, names []string, password []byte) (found *crypto.Identity, err error) {
+func (s *Store) tryPassword(ctx context.Context, who *identified, asks crypto.Requester, names []string, password []byte) (err error) {
+	id := who.id
+	var found *crypto.Identity
 	failed := crypto.ErrWrongSecret
 	var wanted []*crypto.Recipient
 	if len(names) > 1 {
 		if wanted, err = s.wanted(ctx, accountPrefix(id)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	best := 0 // place of found in wanted
@@ -354,12 +377,13 @@ func (s *Store) tryPassword(ctx context.Context, id eventlog.ID, names []string,
 			failed = err
 			continue
 		}
-		key, err := slot.PasswordKey(ctx, password, s.opts.Pool)
+		s.passwords.Saw(id, slot.Params)
+		key, err := slot.PasswordKey(ctx, asks, password, s.opts.Pool)
 		if err != nil {
 			if found != nil {
 				found.Wipe()
 			}
-			return nil, err
+			return err
 		}
 		identity, err := slot.OpenWithKey(id, key)
 		if err != nil {
@@ -379,6 +403,10 @@ func (s *Store) tryPassword(ctx context.Context, id eventlog.ID, names []string,
 		if found != nil {
 			found.Wipe()
 		}
+		who.outdated = nil
+		if slot.Params != s.passwords.Today() {
+			who.outdated = slot
+		}
 		if found, best = identity, place; place < max(len(wanted), 1) {
 			s.verified.Remember(id, slot.ID, password, key)
 		}
@@ -387,9 +415,10 @@ func (s *Store) tryPassword(ctx context.Context, id eventlog.ID, names []string,
 		}
 	}
 	if found == nil {
-		return nil, failed
+		return failed
 	}
-	return found, nil
+	who.identity = found
+	return nil
 }
 
 // wanted returns the recipients of the identities that a login may open the account
@@ -475,8 +504,13 @@ func (s *Store) OpenIdentity(ctx context.Context, identity *crypto.Identity) (*A
 
 // accountIDs yields which accounts have objects, with one listing for each.
 func (s *Store) accountIDs(ctx context.Context) iter.Seq2[eventlog.ID, error] {
+	return s.accountIDsAfter(ctx, "")
+}
+
+// accountIDsAfter yields accounts whose objects come after a name.
+func (s *Store) accountIDsAfter(ctx context.Context, after string) iter.Seq2[eventlog.ID, error] {
 	return func(yield func(eventlog.ID, error) bool) {
-		after := ""
+		after := after
 		for {
 			name := ""
 			for info, err := range s.blobs.List(ctx, "acct/", after) {

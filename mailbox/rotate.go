@@ -67,7 +67,7 @@ func (a *account) rotate(ctx context.Context, password []byte) (*crypto.Identity
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.slotNames(ctx, a.prefix)
+	old, err := s.slotNames(ctx, a.prefix+"slot/")
 	if err == nil {
 		err = a.prepare(ctx, next, now, password, old)
 	}
@@ -79,7 +79,7 @@ func (a *account) rotate(ctx context.Context, password []byte) (*crypto.Identity
 		err = s.completeRotation(ctx, a.id, next)
 	}
 	if err == nil {
-		err = s.blobs.Delete(ctx, old...)
+		err = s.deleteSlots(ctx, old)
 	}
 	if err != nil {
 		next.Wipe()
@@ -152,8 +152,9 @@ func (a *account) publishedLate(ctx context.Context, now, p *publication, next *
 	return true, a.store.blobs.Delete(context.WithoutCancel(ctx), p.object)
 }
 
+// slotNames returns the slots whose names begin with a prefix.
 func (s *Store) slotNames(ctx context.Context, prefix string) (out []string, err error) {
-	for info, err := range s.blobs.List(ctx, prefix+"slot/", "") {
+	for info, err := range s.blobs.List(ctx, prefix, "") {
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: list slots: %w", err)
 		}

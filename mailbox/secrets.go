@@ -37,12 +37,9 @@ func (h *Account) SetPassword(ctx context.Context, password []byte) error {
 	if err != nil {
 		return err
 	}
-	var old []string
-	for info, err := range s.blobs.List(ctx, a.prefix+passwordSlots, "") {
-		if err != nil {
-			return fmt.Errorf("mailbox: list slots: %w", err)
-		}
-		old = append(old, info.Name)
+	old, err := s.slotNames(ctx, a.prefix+passwordSlots)
+	if err != nil {
+		return err
 	}
 	err = s.blobs.Create(ctx, slotName(a.prefix, slot), bytes.NewReader(slot.Marshal()))
 	if err == nil {
@@ -55,7 +52,7 @@ func (h *Account) SetPassword(ctx context.Context, password []byte) error {
 		}
 		return fmt.Errorf("mailbox: set password: %w", err)
 	}
-	if err := s.blobs.Delete(ctx, old...); err != nil {
+	if err := s.deleteSlots(ctx, old); err != nil {
 		return fmt.Errorf("mailbox: set password: old one still valid: %w", err)
 	}
 	return nil

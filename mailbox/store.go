@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/letterlock/letterlock/blob"
@@ -68,7 +69,10 @@ type Store struct {
 	nameKey  crypto.Key
 	cache    *cache
 	verified *crypto.Verified
-	waker    *waker
+
+	passwords *crypto.Costs
+	sampled   atomic.Bool // passwords has seen a sample of the accounts
+	waker     *waker
 
 	freshness time.Duration
 
@@ -91,6 +95,7 @@ type known struct {
 	head    eventlog.Head     // the furthest seen: a log never gets shorter
 	recents map[MailboxID]UID // shown to sessions, but not yet said in the log
 	collect time.Time         // when to look next whether a collection is due
+	login   bool              // somebody logged in
 }
 
 // maxKnown bounds of how many accounts a process remembers something, at about
@@ -150,7 +155,7 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 	}
 	s := &Store{
 		blobs: blobs, opts: o, logger: o.Logger, cache: newCache(o.CacheBytes), freshness: defaultFreshness,
-		verified: crypto.NewVerified(crypto.VerifiedOptions{}),
+		verified: crypto.NewVerified(crypto.VerifiedOptions{}), passwords: crypto.NewCosts(o.Password),
 		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
