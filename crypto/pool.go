@@ -18,8 +18,8 @@ import (
 var ErrBusy = errors.New("crypto: too many password derivations at once")
 
 const (
-	minPoolMemory    = 64 << 20 // bytes, default of PoolOptions.Memory on one or two CPUs
-	poolMemoryPerCPU = 32 << 20 // bytes
+	minPoolMemory    = 48 << 20 // bytes, default of PoolOptions.Memory on one or two CPUs
+	poolMemoryPerCPU = 24 << 20 // bytes
 	defaultPoolWait  = 30 * time.Second
 
 	// reclaimDelay is how long a pool is idle before it gives memory back, so
@@ -34,8 +34,9 @@ const (
 // PoolOptions sets up a [Pool]. The zero value is right for most programs.
 type PoolOptions struct {
 	// Memory is how many bytes derivations may keep resident together: those
-	// that run, and the garbage of those that ended. 0 means 32 MiB for each CPU
-	// that Go uses, and at least 64 MiB.
+	// that run, and the garbage of those that ended. 0 means 24 MiB for each CPU
+	// that Go uses, and at least 48 MiB: one derivation with the default parameters
+	// (see Key), or two with [LightPasswordParams].
 	Memory int64
 	// Parallel is how many derivations run at one time; 0 means one for each CPU
 	// that Go uses.

@@ -18,6 +18,7 @@ import (
 	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/observeblob"
 	"github.com/letterlock/letterlock/blob/s3blob/s3url"
+	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/mailbox"
 	"github.com/letterlock/letterlock/observe"
@@ -79,6 +80,7 @@ func (f *Flags) Open(ctx context.Context, p *cli.Program, mode openMode, logger 
 	if err == nil {
 		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{
 			NameKey: key, Logger: logger, Password: p.PasswordCost, Observe: f.Watch, Quotas: true,
+			Pool:      crypto.NewPool(crypto.PoolOptions{ReturnMemory: true}),
 			NoCollect: mode == MustExist, // a command does what it is asked for; serve also collects
 		})
 	}
