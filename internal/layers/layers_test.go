@@ -43,11 +43,12 @@ var allowed = map[string][]string{
 	"mailbox/internal/state":  {"crypto", "eventlog", "mailbox/message"},
 	"mailbox/internal/golden": {},
 
-	"imapadapter":                  {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire", "imapadapter/internal/frame", "imapadapter/internal/deflate"},
-	"imapadapter/guard":            {"imapadapter/internal/frame"},
-	"imapadapter/internal/wire":    {"mailbox/message"},
-	"imapadapter/internal/frame":   {},
-	"imapadapter/internal/deflate": {},
+	"imapadapter":                    {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire", "imapadapter/internal/frame", "imapadapter/internal/deflate"},
+	"imapadapter/guard":              {"imapadapter/internal/frame"},
+	"imapadapter/internal/translate": {"imapadapter/internal/wire", "mailbox", "mailbox/message"},
+	"imapadapter/internal/wire":      {"mailbox/message"},
+	"imapadapter/internal/frame":     {},
+	"imapadapter/internal/deflate":   {},
 
 	"lmtpadapter":         {"crypto", "eventlog", "mailbox", "observe"},
 	"examples":            {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "lmtpadapter"},
@@ -57,7 +58,7 @@ var allowed = map[string][]string{
 
 // only says which packages may import what is outside.
 var only = map[string][]string{
-	"github.com/emersion/go-imap/":        {"imapadapter", "imapadapter/guard", "examples"},
+	"github.com/emersion/go-imap/":        {"imapadapter", "imapadapter/guard", "imapadapter/internal/translate", "examples"},
 	"github.com/emersion/go-smtp":         {"lmtpadapter"},
 	"github.com/emersion/go-message":      {"mailbox/message"},
 	"filippo.io/age":                      {"crypto"},

@@ -84,16 +84,22 @@ func (e *Encoder) BodyStructure(p *message.Part, extended bool) {
 	e.Text(")")
 }
 
-// leaf appends what is no multipart, up to its MD5.
-func (e *Encoder) leaf(p *message.Part, extended bool) {
-	typ, subtype := p.Type, p.Subtype
-	encloses := p.IsMessage() && len(p.Children) == 1
+// MediaType returns what BODYSTRUCTURE calls a part that has no parts of a multipart, and
+// whether it has the structure of an enclosed message. What could not be parsed is shown
+// as something without structure.
+func MediaType(p *message.Part) (typ, subtype string, encloses bool) {
 	switch {
 	case p.IsMultipart(): // without parts
-		typ, subtype = "text", "plain"
-	case p.IsMessage() && !encloses:
-		typ, subtype = "application", "octet-stream"
+		return "text", "plain", false
+	case p.IsMessage() && len(p.Children) != 1:
+		return "application", "octet-stream", false
 	}
+	return p.Type, p.Subtype, p.IsMessage()
+}
+
+// leaf appends what is no multipart, up to its MD5.
+func (e *Encoder) leaf(p *message.Part, extended bool) {
+	typ, subtype, encloses := MediaType(p)
 	e.value(typ)
 	e.Text(" ")
 	e.value(subtype)
