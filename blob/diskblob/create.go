@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"syscall"
 
 	"github.com/letterlock/letterlock/blob"
 )
@@ -21,6 +20,19 @@ func (s *Store) Create(ctx context.Context, name string, r io.Reader) error {
 	if err := check(ctx, "create", name); err != nil {
 		return err
 	}
+	if err := s.mayWrite(); err != nil {
+		return unnamed{&fs.PathError{Op: "create", Path: name, Err: err}}
+	}
+	if blob.IsFreeing(ctx) {
+		return s.createFreeing(ctx, name, r)
+	}
+	if err := s.keepReserve(); err != nil {
+		return unnamed{failed("create", name, "reserve", err)}
+	}
+	return s.create(ctx, name, r)
+}
+
+func (s *Store) create(ctx context.Context, name string, r io.Reader) error {
 	// The loser of a race is spared the writing where that is possible. What
 	// decides is the link, below.
 	if _, err := os.Lstat(s.path(name)); err == nil {
@@ -32,8 +44,8 @@ func (s *Store) Create(ctx context.Context, name string, r io.Reader) error {
 	}
 	t, err := s.newTemp()
 	if err != nil {
-		if s.gone() {
-			err = errGone
+		if lost := s.attached(); lost != nil {
+			err = lost
 		}
 		return unnamed{failed("create", name, "temporary file", err)}
 	}
@@ -105,6 +117,12 @@ func (s *Store) commit(name string, t *temp) error {
 			return unnamed{failed("create", name, "fsync", err)}
 		}
 	}
+	// Writing may have taken long. The folder cannot be unmounted while the
+	// temporary file is open, but it can be moved away, and another be mounted
+	// over it.
+	if err := s.attached(); err != nil {
+		return unnamed{&fs.PathError{Op: "create", Path: name, Err: err}}
+	}
 	switch err := s.link(name, t); {
 	case errors.Is(err, fs.ErrExist):
 		return s.taken(name)
@@ -137,14 +155,15 @@ func (s *Store) link(name string, t *temp) error {
 		}
 		// Somebody removed a folder that this store had seen: an administrator
 		// who tidies up. Not for ever: perhaps the whole store is gone.
-		if attempt < 3 && errors.Is(err, fs.ErrNotExist) {
+		lost := s.attached()
+		if attempt < 3 && lost == nil && errors.Is(err, fs.ErrNotExist) {
 			s.known.forget(dir)
 			continue
 		}
 		// A full disk gives no name. What other trouble left of one is not known.
-		sure := step == "folder" || errors.Is(err, syscall.ENOSPC)
-		if s.gone() {
-			err = errGone
+		sure := step == "folder" || full(err)
+		if lost != nil {
+			err = lost
 		}
 		if err = failed("create", name, step, err); sure {
 			return unnamed{err}

@@ -76,6 +76,13 @@ type Options struct {
 	// and for bulk loads that end with sync(1) before anything relies on them;
 	// no process that syncs may use the store until then.
 	NoSync bool
+
+	// Reserve is how many bytes of the disk are kept back, in a file of the folder
+	// .tmp, at most a twentieth of the file system. When the disk is full a Create
+	// under [blob.Freeing], and a Delete, removes the file and goes on. Every other
+	// Create fails like on a full disk until there is room for the file again. 0
+	// keeps nothing back. All processes of a store should have the same.
+	Reserve int64
 }
 
 // Store is a blob.Store in a folder. It is safe for concurrent use, by any
@@ -83,8 +90,11 @@ type Options struct {
 // between calls, so there is nothing to close.
 type Store struct {
 	root    string // absolute
+	id      rootID // of root
 	noSync  bool
 	sys     system
+	foreign error // why this process must not write; nil if it may
+	reserve *reserve
 	known   folders
 	settled *settled
 	commits chan struct{} // a place is taken by sending
@@ -92,10 +102,12 @@ type Store struct {
 }
 
 // Open returns the store in the folder dir, which is made if it is missing, for
-// the owner alone. It removes what processes that died in the middle of a Create
-// have left there, and nothing of those that live. A nil o means all defaults.
+// the owner alone. It refuses a folder that has other files in it and is no store.
+// It removes what processes that died in the middle of a Create have left there,
+// and nothing of those that live. A nil o means all defaults.
 //
-// A folder on a read-only file system can be opened and read.
+// A folder on a read-only file system can be opened and read, and so can one of
+// another user whose files may be read: [Store.Writable] tells.
 func Open(dir string, o *Options) (*Store, error) {
 	if o == nil {
 		o = &Options{}
@@ -108,7 +120,12 @@ func Open(dir string, o *Options) (*Store, error) {
 	if err := s.makeRoot(); err != nil {
 		return nil, fmt.Errorf("diskblob: open %q: %w", dir, err)
 	}
+	give, err := ownershipOf(root)
+	s.sys, s.foreign = osCalls{give}, err
 	s.sweep()
+	if s.foreign == nil {
+		s.keepReserve() // an error is one of each Create as well
+	}
 	return s, nil
 }
 
@@ -116,6 +133,7 @@ func newStore(root string, o Options, sys system) *Store {
 	return &Store{
 		root:    root,
 		noSync:  o.NoSync,
+		reserve: &reserve{size: o.Reserve},
 		sys:     sys,
 		known:   folders{set: map[string]struct{}{}},
 		settled: newSettled(),
@@ -138,6 +156,10 @@ func (s *Store) Open(ctx context.Context, name string, off, n int64) (io.ReadClo
 	f, err := os.OpenFile(s.path(name), openFlags, 0)
 	if err != nil {
 		return nil, s.lookupError("open", name, err)
+	}
+	if err := s.attached(); err != nil {
+		f.Close()
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 	fi, err := f.Stat()
 	if err != nil || !fi.Mode().IsRegular() {
@@ -165,6 +187,9 @@ func (s *Store) Stat(ctx context.Context, name string) (blob.Info, error) {
 	fi, err := os.Lstat(s.path(name))
 	if err == nil && !fi.Mode().IsRegular() {
 		err = fs.ErrNotExist
+	}
+	if err == nil {
+		err = s.attached()
 	}
 	if err != nil {
 		return blob.Info{}, s.lookupError("stat", name, err)
@@ -206,19 +231,11 @@ func (s *Store) lookupError(op, name string, err error) error {
 	err = cause(err)
 	if absent(err) {
 		err = fs.ErrNotExist
-		if s.gone() {
-			err = errGone
+		if lost := s.attached(); lost != nil {
+			err = lost
 		}
 	}
 	return &fs.PathError{Op: op, Path: name, Err: err}
-}
-
-var errGone = errors.New("the folder of the store is gone")
-
-// gone reports whether the folder of the whole store is missing.
-func (s *Store) gone() bool {
-	_, err := os.Lstat(s.root)
-	return absent(err)
 }
 
 // absent reports whether err says that there is no such file, also because what

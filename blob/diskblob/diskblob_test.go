@@ -70,6 +70,27 @@ func TestOpenMakesFolders(t *testing.T) {
 	require.Equal(t, "data", string(readAll(t, open(t, dir, nil), "x/y")))
 }
 
+// TestOpenRefusesOthers: a folder with files in it that is no store is left as it is.
+func TestOpenRefusesOthers(t *testing.T) {
+	touch := func(path ...string) (dir string) {
+		dir = t.TempDir()
+		file := filepath.Join(append([]string{dir}, path...)...)
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		require.NoError(t, os.WriteFile(file, nil, 0o600))
+		return dir
+	}
+	for _, dir := range []string{touch("passwd"), touch("default", "grub"), touch("name", "x", "y")} {
+		_, err := diskblob.Open(dir, &diskblob.Options{Reserve: 1})
+		require.ErrorContains(t, err, "the folder is neither empty nor a store")
+		require.NoDirExists(t, filepath.Join(dir, ".tmp"))
+	}
+	for _, dir := range []string{touch("store", "format"), touch(".tmp", "x"), touch(".trash"), touch("lost+found", "1"), t.TempDir()} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "acct", "empty"), 0o700))
+		_, err := diskblob.Open(dir, nil)
+		require.NoError(t, err)
+	}
+}
+
 // TestRelativeFolder: a store stays where it is when the process goes elsewhere.
 func TestRelativeFolder(t *testing.T) {
 	top := t.TempDir()

@@ -82,18 +82,27 @@ func (s *Store) makeFolder(dir string) error {
 	return nil
 }
 
-// makeRoot makes the folder of the store and what it stands in.
+// makeRoot makes the folder of the store and what it stands in, if it is missing,
+// and refuses one that is no store's.
 func (s *Store) makeRoot() error {
 	fi, err := os.Stat(s.root)
-	if err == nil {
-		if !fi.IsDir() {
-			return errors.New("not a folder")
-		}
-		return nil
+	switch {
+	case err == nil && !fi.IsDir():
+		return errors.New("not a folder")
+	case err == nil:
+		err = isStore(s.root)
+	case errors.Is(err, fs.ErrNotExist):
+		err = s.makeMissing()
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return cause(err)
 	}
+	return s.remember()
+}
+
+// makeMissing makes the folder of the store, which is missing, and what it stands
+// in.
+func (s *Store) makeMissing() error {
 	var missing []string
 	p := s.root
 	for ; p != filepath.Dir(p); p = filepath.Dir(p) {
@@ -154,7 +163,7 @@ func (s *Store) sweep() {
 		return
 	}
 	for _, e := range entries {
-		if e.Type().IsRegular() {
+		if e.Type().IsRegular() && e.Name() != reserveFile {
 			removeStale(filepath.Join(dir, e.Name()))
 		}
 	}

@@ -31,8 +31,10 @@ func (c *sweptCalls) create(path string) (tempFile, error) {
 
 func TestSweptBeforeLocked(t *testing.T) {
 	s := newStore(t.TempDir(), Options{}, &sweptCalls{n: 3})
+	require.NoError(t, s.makeRoot())
 	require.NoError(t, s.Create(t.Context(), "a", strings.NewReader("x")))
 	s = newStore(t.TempDir(), Options{}, &sweptCalls{n: 1000})
+	require.NoError(t, s.makeRoot())
 	err := s.Create(t.Context(), "a", strings.NewReader("x"))
 	require.ErrorIs(t, err, errSwept)
 	require.ErrorContains(t, err, "create a: temporary file: ")

@@ -40,6 +40,9 @@ func (l *lister) run() error {
 	if err := l.ctx.Err(); err != nil {
 		return err
 	}
+	if err := l.s.attached(); err != nil {
+		return err
+	}
 	// The deepest folder that holds all names with the prefix.
 	dir := l.prefix[:strings.LastIndexByte(l.prefix, '/')+1]
 	if dir != "" && checkName(dir[:len(dir)-1]) != nil {
@@ -48,10 +51,7 @@ func (l *lister) run() error {
 	if err := l.folder(dir); err != nil || l.broken {
 		return err
 	}
-	if l.s.gone() {
-		return errGone
-	}
-	return nil
+	return l.s.attached()
 }
 
 // folder lists a folder, given as "" or a path that ends with a slash, unless

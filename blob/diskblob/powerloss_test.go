@@ -55,7 +55,7 @@ type claim struct {
 var errPowerless = errors.New("the process is dead")
 
 // syncSites are the methods of Store that sync, each for a reason of its own.
-var syncSites = []string{"commit: file", "commit", "makeFolder", "makeFolder: root", "makeRoot", "taken", "syncDeleted", "settle"}
+var syncSites = []string{"commit: file", "commit", "makeFolder", "makeFolder: root", "makeMissing", "taken", "syncDeleted", "settle"}
 
 // site names the method that syncs, by the stack.
 func site(file bool, path, top string) string {
@@ -117,6 +117,13 @@ func (d *drive) create(path string) (tempFile, error) {
 	}
 	d.at[path] = inode
 	return &driveFile{f, d, inode}, nil
+}
+
+func (d *drive) identify(path string) (fileID, error) {
+	if d.died {
+		return fileID{}, errPowerless
+	}
+	return osCalls{}.identify(path)
 }
 
 func (d *drive) link(from, to string) error {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +20,8 @@ type disk struct {
 	t    *testing.T
 	top  string // durable from the start; the store's root is below it
 	fail func(op, path string) error
+
+	identified atomic.Int32 // calls of identify
 
 	mu      sync.Mutex // guards the fields below, and makes the calls one at a time
 	trace   []string
@@ -77,6 +80,11 @@ func (d *disk) create(path string) (tempFile, error) {
 		return nil, err
 	}
 	return &diskFile{tempFile: f, d: d, path: path, c: c}, nil
+}
+
+func (d *disk) identify(path string) (fileID, error) {
+	d.identified.Add(1)
+	return osCalls{}.identify(path)
 }
 
 func (d *disk) link(from, to string) error {

@@ -3,6 +3,7 @@ package diskblob
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -20,6 +21,8 @@ type system interface {
 	mkdir(path string) error
 	// syncFolder makes the names in a folder durable.
 	syncFolder(path string) error
+	// identify returns which folder a path leads to.
+	identify(path string) (fileID, error)
 }
 
 // tempFile is an *os.File.
@@ -34,14 +37,19 @@ type tempFile interface {
 var errSwept = errors.New("removed by another process")
 
 // osCalls is the system that programs use.
-type osCalls struct{}
+type osCalls struct {
+	give *ownership // nil: new files and folders stay as they are
+}
 
-func (osCalls) create(path string) (tempFile, error) {
+func (c osCalls) create(path string) (tempFile, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, objectMode)
 	if err != nil {
 		return nil, err
 	}
-	if err := lock(f); err != nil {
+	if err = lock(f); err == nil && c.give != nil {
+		err = errors.Join(f.Chown(c.give.uid, c.give.gid), f.Chmod(c.give.object))
+	}
+	if err != nil {
 		f.Close()
 		os.Remove(path)
 		return nil, err
@@ -49,7 +57,17 @@ func (osCalls) create(path string) (tempFile, error) {
 	return f, nil
 }
 
-func (osCalls) link(from, to string) error   { return os.Link(from, to) }
-func (osCalls) unlink(path string) error     { return unlink(path) }
-func (osCalls) mkdir(path string) error      { return os.Mkdir(path, folderMode) }
-func (osCalls) syncFolder(path string) error { return syncFolder(path) }
+func (c osCalls) mkdir(path string) error {
+	err := os.Mkdir(path, folderMode)
+	if c.give == nil || err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// Also one that is there already: its maker may have died before it came to
+	// this. Chmod comes last, since a change of the owner may take bits away.
+	return errors.Join(err, os.Chown(path, c.give.uid, c.give.gid), os.Chmod(path, c.give.folder))
+}
+
+func (osCalls) link(from, to string) error           { return os.Link(from, to) }
+func (osCalls) unlink(path string) error             { return unlink(path) }
+func (osCalls) syncFolder(path string) error         { return syncFolder(path) }
+func (osCalls) identify(path string) (fileID, error) { return identify(path) }

@@ -68,6 +68,33 @@ func unlink(path string) error {
 	}
 }
 
+// identify follows symbolic links: the path of a store may be one.
+func identify(path string) (fileID, error) {
+	var st syscall.Stat_t
+	for {
+		switch err := syscall.Stat(path, &st); err {
+		case nil:
+			return fileID{device: uint64(st.Dev), inode: uint64(st.Ino)}, nil
+		case syscall.EINTR:
+		default:
+			return fileID{}, &os.PathError{Op: "stat", Path: path, Err: err}
+		}
+	}
+}
+
+// ownershipOf decides how this process makes files in a folder.
+func ownershipOf(root string) (*ownership, error) {
+	fi, err := os.Stat(root)
+	if err != nil {
+		return nil, err
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil, nil
+	}
+	return owns(os.Geteuid(), int(st.Uid), int(st.Gid), fi.Mode())
+}
+
 func syncFolder(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

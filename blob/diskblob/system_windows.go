@@ -31,6 +31,16 @@ func unlink(path string) error {
 	return os.Remove(path)
 }
 
+// identify sees no more than that there is a folder: Windows has no mount points
+// that leave another folder in their place.
+func identify(path string) (fileID, error) {
+	_, err := os.Stat(path)
+	return fileID{}, err
+}
+
+// ownershipOf has nothing to decide: a folder hands its access list down.
+func ownershipOf(string) (*ownership, error) { return nil, nil }
+
 // syncFolder has nothing to do: NTFS journals names, and folders cannot be
 // synced.
 func syncFolder(string) error { return nil }
