@@ -1,21 +1,22 @@
 // Package archive reads and writes the forms in which mail is kept in files: mbox
-// (mboxrd and mboxo), Maildir++ with what Dovecot keeps beside it, and folders of
-// .eml files. It knows no store: a caller takes [Folder] after Folder, and Message
-// after Message, and puts them where it likes.
+// (mboxrd and mboxo), folders of Thunderbird and of Apple Mail, Google Takeout,
+// Maildir++ with what Dovecot keeps beside it, and folders of .eml files. It knows no
+// store: a caller takes [Folder] after Folder, and Message after Message, and puts
+// them where it likes.
 //
-//	Maildir(dir), Mbox(path), Eml(dir) --> []Folder --> Message --> bytes
+//	Maildir(dir), Mbox(path), Takeout(path), Eml(dir) --> []Folder --> Message --> bytes
 //	NewWriter(format, dir) <-- Folder <-- Message <-- bytes
 //
 // What a form can hold is kept: UIDs with UIDVALIDITY and UIDNEXT, flags and
 // keywords, dates, subscriptions, and the bytes of a message. What is written by
 // this package and read again is the same.
 //
-// Memory follows neither the size of a message nor, but for 12 bytes of each, their
-// number. What cannot be read is yielded as an error that names it, and the next
-// message follows: nothing is left out in silence.
+// Memory follows neither the size of a message nor, but for 12 bytes of each (200 of a
+// Takeout), their number. What cannot be read is yielded as an error that names it, and
+// the next message follows: nothing is left out in silence.
 //
-// Lines of a message that end in LF, as files of mail do, become lines that end in
-// CR LF, as mail has them, if its first line does; see [Options].
+// Each line of a message that ends in LF, as in files of mail, becomes one that ends in
+// CR LF, as mail has them; see [Options].
 package archive
 
 import (
@@ -36,8 +37,9 @@ type Folder struct {
 	Name        string // levels separated by "/"; what it may contain is not checked
 	UIDValidity uint32 // 0 if the archive has none
 	UIDNext     uint32
-	Subscribed  bool  // true if the archive does not say
-	Weight      int64 // sum of the messages' weights
+	Subscribed  bool   // true if the archive does not say
+	SpecialUse  string // such as \Sent; empty if there is none
+	Weight      int64  // sum of the messages' weights
 
 	// Messages yields the messages in the order of their UIDs, every time anew. An
 	// error is about the message, or file, that is yielded with it, and the next
@@ -60,22 +62,35 @@ type Message struct {
 
 // Options say how an archive is read. The zero value is right for most.
 type Options struct {
-	KeepLineEnds bool // leave LF as it is
+	KeepLineEnds bool // leave LF as it is, and a byte order mark
 	Mboxo        bool // only ">From " is "From "; as in mboxo. Else also ">>From " is ">From ", as in mboxrd
 }
 
-// ErrFolder is an error after which the rest of a folder cannot be read.
-var ErrFolder = errors.New("the rest of the folder cannot be read")
+// Errors that come with messages.
+var (
+	// ErrFolder says that the rest of the folder cannot be read.
+	ErrFolder = errors.New("the rest of the folder cannot be read")
+
+	// ErrText is about a line of an mbox that may have been meant to begin a message.
+	// It is part of the message before, of which nothing is lost.
+	ErrText = errors.New("a line is taken for text")
+
+	// ErrNoMail says that something is no mail.
+	ErrNoMail = errors.New("it is no mail")
+
+	// ErrIncomplete says that the archive has only a part of the message.
+	ErrIncomplete = errors.New("the message is not complete")
+)
 
 // headSize is how much of a message takes part in its Key.
 const headSize = 8192
 
-// file is a Message's file, opened to find its key, date and line ends.
+// file is a Message's file, opened to find its key and date.
 type file struct {
 	size int64
 	date time.Time
 	sum  [sha256.Size]byte
-	crlf bool
+	head []byte
 }
 
 // look reads the beginning of a regular file.
@@ -85,7 +100,7 @@ func look(path string) (file, error) {
 		return file{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return file{}, fmt.Errorf("%s is not a regular file", path)
+		return file{}, fmt.Errorf("%w: %s is not a regular file", ErrNoMail, path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -97,33 +112,39 @@ func look(path string) (file, error) {
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return file{}, err
 	}
-	return file{size: info.Size(), date: info.ModTime(), sum: sha256.Sum256(head[:n]), crlf: endsInCRLF(head[:n])}, nil
+	return file{size: info.Size(), date: info.ModTime(), sum: sha256.Sum256(head[:n]), head: head[:n]}, nil
 }
 
 // key returns what tells the file from others.
 func (f file) key(name string) string { return fmt.Sprintf("%s\x00%d\x00%x", name, f.size, f.sum) }
 
-// open returns the file's bytes, as mail.
-func (f file) open(path string, o Options) func() (io.ReadCloser, error) {
+// open returns a file's bytes, as mail.
+func (o Options) open(path string) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
 		r, err := os.Open(path)
-		if err != nil || f.crlf || o.KeepLineEnds {
-			return r, err
+		if err != nil {
+			return nil, err
 		}
-		return &readCloser{&lineReader{src: bufio.NewReaderSize(r, lineBuffer), crlf: true}, r}, nil
+		return o.lines(r, r), nil
 	}
+}
+
+// lines returns the bytes of a message in a file, as mail: without the byte order
+// mark that editors put in front of a text.
+func (o Options) lines(r io.Reader, c io.Closer) io.ReadCloser {
+	if o.KeepLineEnds {
+		return &readCloser{r, c}
+	}
+	src := bufio.NewReaderSize(r, lineBuffer)
+	if head, _ := src.Peek(len(byteOrderMark)); bytes.Equal(head, byteOrderMark) {
+		_, _ = src.Discard(len(head))
+	}
+	return &readCloser{&lineReader{src: src, crlf: true}, c}
 }
 
 type readCloser struct {
 	io.Reader
 	io.Closer
-}
-
-// endsInCRLF reports whether the first line of a text ends in CR LF. One without
-// lines is left as it is, as if it did.
-func endsInCRLF(head []byte) bool {
-	i := bytes.IndexByte(head, '\n')
-	return i < 0 || i > 0 && head[i-1] == '\r'
 }
 
 const lineBuffer = 32 << 10

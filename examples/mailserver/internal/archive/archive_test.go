@@ -169,7 +169,7 @@ func TestLineEnds(t *testing.T) {
 	dir := t.TempDir()
 	long := strings.Repeat("y", lineBuffer-1)
 	for text, want := range map[string]string{
-		"a\nb\n": "a\r\nb\r\n", "a\nb\r\nc\n\n": "a\r\nb\r\nc\r\n\r\n", "a\r\nb\n": "a\r\nb\n", "a": "a", "\n": "\r\n", "\n\n": "\r\n\r\n",
+		"a\nb\n": "a\r\nb\r\n", "a\nb\r\nc\n\n": "a\r\nb\r\nc\r\n\r\n", "a\r\nb\n": "a\r\nb\r\n", "a": "a", "\n": "\r\n", "\n\n": "\r\n\r\n",
 		"a\n" + long + "\n" + long + "\r\n" + long: "a\r\n" + long + "\r\n" + long + "\r\n" + long,
 		"a\n" + long + "yy\nb":                     "a\r\n" + long + "yy\r\nb", "a\nx\ry\n": "a\r\nx\ry\r\n",
 	} {

@@ -68,7 +68,7 @@ func Eml(dir string, o Options) ([]Folder, []error) {
 			case isEml(name):
 				f.Weight++
 			case name != indexName && !strings.HasPrefix(name, ".") && !isDir(filepath.Join(folder, name)) && len(errs) < 1000:
-				errs = append(errs, fmt.Errorf("%s is no .eml file", filepath.Join(folder, name)))
+				errs = append(errs, fmt.Errorf("%w: %s is no .eml file", ErrNoMail, filepath.Join(folder, name)))
 			}
 		})
 		if err != nil {
@@ -156,7 +156,7 @@ func (e *eml) message(name string, index *index) (Message, error) {
 	if err != nil {
 		return msg, err
 	}
-	msg.Key, msg.Date, msg.Open = f.key(name), f.date, f.open(path, e.options)
+	msg.Key, msg.Date, msg.Open = f.key(name), f.date, e.options.open(path)
 	if index != nil {
 		msg.UID, msg.Flags = index.find(name)
 	}

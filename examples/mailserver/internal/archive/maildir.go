@@ -26,7 +26,7 @@ func Maildir(dir string, o Options) ([]Folder, []error) {
 	}
 	var folders []Folder
 	add := func(path, name string) {
-		f, err := maildirFolder(path, name, o)
+		f, err := maildirFolder(&maildir{dir: path, options: o}, name)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -34,7 +34,7 @@ func Maildir(dir string, o Options) ([]Folder, []error) {
 		folders = append(folders, f)
 	}
 	if !isMaildir(dir) {
-		return nil, []error{fmt.Errorf("%s is no Maildir: it has no folder cur or new", dir)}
+		return nil, []error{fmt.Errorf("%w: %s is no Maildir: it has no folder cur or new", ErrNoMail, dir)}
 	}
 	add(dir, "INBOX")
 	entries, err := os.ReadDir(dir)
@@ -108,8 +108,8 @@ func subscriptions(dir string) (map[string]bool, error) {
 
 // maildirFolder returns a folder, also if something beside its messages cannot be
 // read.
-func maildirFolder(dir, name string, o Options) (Folder, error) {
-	m := &maildir{dir: dir, options: o}
+func maildirFolder(m *maildir, name string) (Folder, error) {
+	dir := m.dir
 	f := Folder{Name: name, Messages: m.messages}
 	list, err := openUIDList(dir)
 	if err == nil && list != nil {
@@ -128,6 +128,7 @@ type maildir struct {
 	dir     string
 	options Options
 	listed  bool // there is a list of UIDs
+	mozilla bool // flags are in the headers, as Thunderbird keeps them
 	words   map[byte]string
 }
 
@@ -270,6 +271,9 @@ func (m *maildir) message(sub, name string, uid uint32) (Message, error) {
 	if err != nil {
 		return msg, err
 	}
-	msg.Key, msg.Date, msg.Open = f.key(base), f.date, f.open(path, m.options)
+	if m.mozilla {
+		msg.Flags = append(msg.Flags, readStatus(f.head).flags...)
+	}
+	msg.Key, msg.Date, msg.Open = f.key(base), f.date, m.options.open(path)
 	return msg, nil
 }

@@ -131,14 +131,26 @@ func (l *uidList) entry() (listed, error) {
 	}
 }
 
+// infoSeparators are what comes before "2," and the flags in the name of a Maildir's
+// file. Where a name must not have ":", programs and mounts write something else: ";"
+// or "!", an escape, or Cygwin's and Samba's letter for it.
+var infoSeparators = []string{":", ";", "!", "%3A", "%3a", "\uf03a"}
+
 // splitInfo splits the name of a Maildir's file into what stays the same and the
 // letters of its flags.
 func splitInfo(name string) (base, letters string) {
-	base, info, _ := strings.Cut(name, ":")
-	if rest, ok := strings.CutPrefix(info, "2,"); ok {
-		letters, _, _ = strings.Cut(rest, ",")
+	for _, sep := range infoSeparators {
+		i := strings.LastIndex(name, sep+"2,")
+		if i < 0 {
+			continue
+		}
+		letters, _, _ = strings.Cut(name[i+len(sep)+2:], ",")
+		if strings.Trim(letters, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == "" {
+			return name[:i], letters
+		}
 	}
-	return base, letters
+	base, _, _ = strings.Cut(name, ":")
+	return base, ""
 }
 
 // nameSum stands for a file's name in memory.

@@ -14,11 +14,13 @@ import (
 	"time"
 )
 
-// Formats of a [Writer].
+// Formats. A [Writer] knows the first three.
 const (
 	FormatMaildir = "maildir"
 	FormatMbox    = "mbox" // mboxrd
 	FormatEml     = "eml"
+	FormatMboxo   = "mboxo"
+	FormatTakeout = "takeout"
 )
 
 // Writer writes an archive.

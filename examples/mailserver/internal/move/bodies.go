@@ -42,7 +42,10 @@ func (x *exporter) bodies(ctx context.Context, s *mailbox.Store, ids []*crypto.I
 		}
 		if err == nil {
 			x.report.Added++
-		} else if err = x.problem("", b.Object, err); err != nil {
+			continue
+		}
+		x.report.Refused++
+		if err = x.problem("", b.Object, err); err != nil {
 			return err
 		}
 	}

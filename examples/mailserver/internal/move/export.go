@@ -207,13 +207,15 @@ func (x *exporter) folder(ctx context.Context, b mailbox.MailboxInfo) (err error
 			continue
 		}
 		named++
+		x.report.Refused++
 		if err := x.problem(b.Name, fmt.Sprintf("UID %d", m.UID), bad); err != nil {
 			return err
 		}
 	}
 	x.report.line("folder", map[string]any{"folder": b.Name, "exported": told - named, "failed": v.Len() - told + named})
 	if lost := v.Len() - told; lost > 0 {
-		x.report.Problems += lost - 1 // with the one that is told of here
+		x.report.count(reason(nil), lost-1) // with the one that is named here
+		x.report.Refused += lost
 		return x.problem(b.Name, "", fmt.Errorf("%d messages are in what could not be read", lost))
 	}
 	return nil

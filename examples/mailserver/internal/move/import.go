@@ -7,10 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -33,22 +30,26 @@ imap://USER@HOST or imaps://USER@HOST, with :PORT if it is not the usual one. im
 is encrypted by STARTTLS, unless -plain is given; the server's password is read from
 -password-file, else asked for after the account's.
 
-Kept are folders, flags and keywords, dates, subscriptions, and the bytes; lines that
-end in LF get the ends of mail, CR LF, unless -keep-line-ends is given. Into folders
+Files and folders may be: an mbox or a tree of them; a profile of Thunderbird, or one
+account's folder in it; an export of Apple Mail (.mbox folders), or its own folders
+(.emlx); the mail of Google Takeout, unpacked; a Maildir++, with Dovecot's
+dovecot-uidlist and dovecot-keywords; a tree of .eml files, as "export" writes it. The
+format is found out. -format names it: maildir, mbox, takeout, eml, or mboxo, which
+cannot be told from mbox (only ">From" is "From" there).
+
+Folders, flags and keywords, dates, subscriptions and the bytes are kept. Each line that
+ends in LF gets the end of mail, CR LF, unless -keep-line-ends is given. Into folders
 that never held a message UIDs and UIDVALIDITY are kept too, so that clients that are
-pointed here do not download everything again.
+pointed here do not download everything again. Labels of Takeout are folders and flags:
+a mail with two labels comes in two folders.
 
-Formats of files: maildir (Maildir++, with Dovecot's dovecot-uidlist and
-dovecot-keywords), mbox (mboxrd), mboxo, and eml (a tree of .eml files, as
-"export" writes it). Without -format it is found out; mboxo must be said.
+Run the command again after an interruption, by a signal or a loss of power: it goes on.
+Nothing is added twice: a mail that was imported is known by its place at the source,
+also after it was moved to another folder. Mails that were deleted here come again.
 
-Interrupted, by a signal or a loss of power, and run again, it goes on where it was.
-Nothing is added twice: what was imported from a source is known by where it was
-there, also after messages were moved to other folders. Messages that were deleted
-here come again.
-
-What cannot be read or taken is named on standard error and counted, and makes the
-exit status 1; -on-error stop ends at the first. With -json, lines of JSON are printed:
+At the end it says how many mails were read, added, there already, and refused, and
+why. What cannot be read or taken is named on standard error, and makes the exit
+status 1; -on-error stop ends at the first. With -json, lines of JSON are printed:
 objects with the member event, which is folder, progress (at most one a second), problem
 or done.
 
@@ -56,12 +57,13 @@ or done.
 		Examples: []string{
 			"mailserver import ann ~/Maildir -store ./mail",
 			"mailserver import ann old.mbox -into Old -store ./mail",
+			"mailserver import ann ~/Takeout -store ./mail",
 			"mailserver import ann imaps://ann@mail.example.org -store ./mail",
 		},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var f importFlags
 			f.AccountFlags.Add(fs)
-			fs.StringVar(&f.format, "format", "", "maildir, mbox, mboxo or eml (default found out)")
+			fs.StringVar(&f.format, "format", "", "maildir, mbox, mboxo, takeout or eml (default found out)")
 			fs.StringVar(&f.into, "into", "", "the `folder` for a source of one folder, above all others of a source with many")
 			fs.StringVar(&f.only, "folder", "", "import only this `folder` of the source")
 			fs.StringVar(&f.onError, "on-error", "skip", "skip what cannot be read or taken, or stop")
@@ -107,8 +109,8 @@ func (f *importFlags) check(source string) error {
 	switch {
 	case f.onError != "skip" && f.onError != "stop":
 		return cli.Usagef("-on-error is skip or stop")
-	case !slices.Contains([]string{"", "maildir", "mbox", "mboxo", "eml"}, f.format):
-		return cli.Usagef("-format is maildir, mbox, mboxo or eml")
+	case !slices.Contains([]string{"", archive.FormatMaildir, archive.FormatMbox, archive.FormatMboxo, archive.FormatTakeout, archive.FormatEml}, f.format):
+		return cli.Usagef("-format is maildir, mbox, mboxo, takeout or eml")
 	case remote(source) && f.format != "":
 		return cli.Usagef("-format is for files")
 	case !remote(source) && (f.plain || f.passwordFile != ""):
@@ -161,54 +163,37 @@ func (m *mover) open(ctx context.Context, p *cli.Program, from string) (*source,
 	format := m.flags.format
 	if format == "" {
 		var err error
-		if format, err = findFormat(from); err != nil {
+		if format, err = archive.Find(from); err != nil {
 			return nil, err
 		}
 	}
 	src := &source{kind: "file"}
-	o := archive.Options{KeepLineEnds: m.flags.keepLineEnds, Mboxo: format == "mboxo"}
+	o := archive.Options{KeepLineEnds: m.flags.keepLineEnds, Mboxo: format == archive.FormatMboxo}
 	var folders []archive.Folder
 	switch format {
-	case "maildir":
+	case archive.FormatMaildir:
 		folders, src.errs = archive.Maildir(from, o)
-	case "eml":
+	case archive.FormatEml:
 		folders, src.errs = archive.Eml(from, o)
+	case archive.FormatTakeout:
+		src.kind = "takeout"
+		m.report.say("finding the labels")
+		folders, m.report.Twice, src.errs = archive.Takeout(ctx, from, o)
 	default:
 		src.kind = "mbox"
 		folders, src.errs = archive.Mbox(from, o)
 	}
 	for _, f := range folders {
-		src.folders = append(src.folders, sourceFolder{Folder: f})
+		s := sourceFolder{Folder: f}
+		if f.SpecialUse != "" {
+			s.specialUse = []string{f.SpecialUse}
+		}
+		src.folders = append(src.folders, s)
 	}
 	if len(folders) == 0 {
 		return nil, errors.Join(append(src.errs, fmt.Errorf("no mail found in %s", from))...)
 	}
 	return src, nil
-}
-
-// findFormat looks what a file or folder is.
-func findFormat(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if !info.IsDir() {
-		return "mbox", nil
-	}
-	for _, sub := range []string{"cur", "new"} {
-		if info, err := os.Stat(filepath.Join(path, sub)); err == nil && info.IsDir() {
-			return "maildir", nil
-		}
-	}
-	found := "mbox"
-	err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && (strings.EqualFold(filepath.Ext(name), ".eml") || d.Name() == "index.jsonl") {
-			found = "eml"
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return found, err
 }
 
 // run imports the folders of a source. What cannot be read is reported.
@@ -256,8 +241,11 @@ func (m *mover) target(name string, alone bool) (string, error) {
 		return to, nil
 	}
 	good := goodName(to)
-	return good, m.problem(to, "", fmt.Errorf("no mailbox can have this name: it goes to %q", good))
+	return good, m.problem(to, "", fmt.Errorf("%w: it goes to %q", errName, good))
 }
+
+// errName is a name that had to be changed.
+var errName = errors.New("no mailbox can have this name")
 
 // goodName makes a name that mailboxes can have.
 func goodName(name string) string {
@@ -298,6 +286,7 @@ func (m *mover) folder(ctx context.Context, src *source, f sourceFolder, to stri
 		Done: func(msg mailbox.ImportMessage, got mailbox.Imported) error {
 			switch {
 			case got.Err != nil:
+				m.report.Refused++
 				m.report.step(msg.Weight)
 				return m.problem(to, msg.Name, got.Err)
 			case got.Present:
@@ -338,6 +327,9 @@ func (m *mover) messages(src *source, f sourceFolder, to string) iter.Seq2[mailb
 		for msg, err := range f.Messages {
 			if err != nil && !errors.Is(err, archive.ErrFolder) && !errors.Is(err, errLost) {
 				m.report.step(msg.Weight)
+				if !errors.Is(err, archive.ErrText) && !errors.Is(err, archive.ErrNoMail) {
+					m.report.Refused++
+				}
 				if err = m.problem(to, msg.Name, err); err == nil {
 					continue
 				}

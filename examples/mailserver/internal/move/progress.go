@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"github.com/letterlock/letterlock/examples/mailserver/internal/archive"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/mailbox"
 )
@@ -34,14 +36,45 @@ type report struct {
 	moved
 }
 
-// moved is what was done.
+// moved is what was done. Of the mails that were read, each was added, was there
+// already, came twice, or was refused.
 type moved struct {
-	Folders    int `json:"folders"`
-	Added      int `json:"added"`
-	Present    int `json:"present"`    // were there already
-	Problems   int `json:"problems"`   // could not be read or taken
-	Renumbered int `json:"renumbered"` // could not keep their UIDs
-	FlagsLeft  int `json:"flags_left"` // that there was no room for
+	Folders    int            `json:"folders"`
+	Read       int            `json:"read"`
+	Added      int            `json:"added"`
+	Present    int            `json:"present"` // were there already
+	Twice      int            `json:"twice"`   // came more than once in the source
+	Refused    int            `json:"refused"`
+	Problems   int            `json:"problems"`   // all that could not be read or taken, mails or not
+	Reasons    map[string]int `json:"reasons"`    // problems by reason
+	Renumbered int            `json:"renumbered"` // could not keep their UIDs
+	FlagsLeft  int            `json:"flags_left"` // that there was no room for
+}
+
+// reasons are what problems are counted by. The first that fits counts.
+var reasons = []struct {
+	err  error
+	text string
+}{
+	{archive.ErrText, "lines that may begin a mail, taken for text"},
+	{archive.ErrNoMail, "no mail"},
+	{archive.ErrIncomplete, "not complete in the source"},
+	{mailbox.ErrTooLarge, "larger than the limit"},
+	{errName, "names changed"},
+	{fs.ErrPermission, "not allowed to read"},
+	{fs.ErrNotExist, "not there any more"},
+	{archive.ErrFolder, "folders not read to the end"},
+	{nil, "not readable"},
+}
+
+// reason returns the reason of a problem.
+func reason(err error) string {
+	for _, r := range reasons {
+		if r.err == nil || errors.Is(err, r.err) {
+			return r.text
+		}
+	}
+	return ""
 }
 
 // reportEvery is the least time between two lines of progress.
@@ -119,11 +152,27 @@ func (r *report) step(weight int64) {
 	}
 }
 
+// say tells a person who waits what is being done.
+func (r *report) say(what string) {
+	if r.term != nil {
+		fmt.Fprintf(r.term, "%s ...\n", what)
+	}
+}
+
+// count counts problems of one reason.
+func (r *report) count(reason string, n int) {
+	r.Problems += n
+	if r.Reasons == nil {
+		r.Reasons = map[string]int{}
+	}
+	r.Reasons[reason] += n
+}
+
 // problem names what could not be read or taken.
 func (r *report) problem(folder, name string, err error) {
-	r.Problems++
+	r.count(reason(err), 1)
 	if r.asJSON {
-		r.line("problem", map[string]any{"folder": folder, "name": name, "error": err.Error()})
+		r.line("problem", map[string]any{"folder": folder, "name": name, "error": err.Error(), "reason": reason(err)})
 		return
 	}
 	if r.bar != nil {
@@ -158,6 +207,7 @@ func (r *report) done(err error) error {
 		_ = r.bar.Finish()
 	}
 	seconds := time.Since(r.started).Seconds()
+	r.Read = r.Added + r.Present + r.Twice + r.Refused
 	if r.asJSON {
 		b, failed := json.Marshal(r.moved)
 		fields := map[string]any{}
@@ -170,23 +220,50 @@ func (r *report) done(err error) error {
 		fields["seconds"], fields["ok"] = seconds, err == nil && r.Problems == 0
 		r.line("done", fields)
 	} else {
-		text := fmt.Sprintf("%s: %d mails in %d folders, %.0f/s", r.verb, r.Added, r.Folders, float64(r.Added)/max(seconds, 0.001))
-		for _, part := range []struct {
-			n    int
-			what string
-		}{
-			{r.Present, "were there"}, {r.Renumbered, "have new UIDs"}, {r.FlagsLeft, "flags left out"}, {r.Problems, "problems"},
-		} {
-			if part.n > 0 {
-				text += fmt.Sprintf(", %d %s", part.n, part.what)
-			}
+		fmt.Fprintf(r.out, "%s: %d mails in %d folders, %.0f/s\n", r.verb, r.Added, r.Folders, float64(r.Added)/max(seconds, 0.001))
+		fmt.Fprintf(r.out, "read: %d mails%s\n", r.Read, parts([]part{
+			{r.Added, r.verb}, {r.Present, "were there already"}, {r.Twice, "came twice"}, {r.Refused, "refused"},
+		}))
+		if text := parts([]part{{r.Renumbered, "mails have new UIDs"}, {r.FlagsLeft, "flags left out"}}); text != "" {
+			fmt.Fprintf(r.out, "changed%s\n", text)
 		}
-		fmt.Fprintln(r.out, text)
+		if text := r.byReason(); text != "" {
+			fmt.Fprintf(r.out, "problems%s\n", text)
+		}
 	}
 	if err == nil && r.Problems > 0 {
 		err = fmt.Errorf("%w: %d problems", errProblems, r.Problems)
 	}
 	return err
+}
+
+// byReason returns the problems by reason.
+func (r *report) byReason() string {
+	var all []part
+	for _, x := range reasons {
+		all = append(all, part{r.Reasons[x.text], x.text})
+	}
+	return parts(all)
+}
+
+// part is a number of things.
+type part struct {
+	n    int
+	what string
+}
+
+// parts returns those that there are, as the end of a line.
+func parts(all []part) string {
+	var texts []string
+	for _, p := range all {
+		if p.n > 0 {
+			texts = append(texts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(texts, ", ")
 }
 
 // noting remembers that it was the source that failed, and not where it goes.
