@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
-	"github.com/letterlock/letterlock/mailbox/message"
 )
 
 // account is what all handles of one account in a process share: its keys, its
@@ -30,6 +28,7 @@ type account struct {
 	before    []retired // identities that it had before, newest first
 	recipient *crypto.Recipient
 	log       *eventlog.Log
+	pages     *pages.Store
 	committer *eventlog.Committer[*state.Account]
 	snapshots snapshotter
 
@@ -60,10 +59,6 @@ const defaultFreshness = 200 * time.Millisecond
 
 func accountPrefix(id eventlog.ID) string { return "acct/" + id.String() + "/" }
 
-func bodyName(prefix string, id eventlog.ObjectID) string {
-	return fmt.Sprintf("%sbody/%x", prefix, id[:])
-}
-
 func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity, before ...retired) (*account, error) {
 	a := &account{
 		store: s, id: id, prefix: accountPrefix(id), identity: identity, before: before, recipient: identity.Recipient(),
@@ -84,8 +79,9 @@ func (a *account) useLog() error {
 	}
 	s := a.store
 	a.log = log
+	a.pages = &pages.Store{ID: a.id, Prefix: a.prefix, Log: log, Blobs: s.blobs, Cache: s.cache}
 	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state.Account](model{a}), eventlog.CommitterOptions[*state.Account]{
-		OnChange: a.changed, OnEntry: a.noteEntry, OnJunk: a.passOver, Logger: s.logger, Observe: s.opts.Observe,
+		OnChange: a.changed, OnEntry: a.pages.CacheEntry, OnJunk: a.passOver, Logger: s.logger, Observe: s.opts.Observe,
 	})
 	return nil
 }
@@ -279,172 +275,8 @@ func (a *account) looked(l look) {
 	}
 }
 
-// page returns a page, from the state, the cache or the store.
-func (a *account) page(ctx context.Context, r *state.PageRef) (*state.Page, error) {
-	if r.Page != nil {
-		return r.Page, nil
-	}
-	v, err := a.store.cache.load(ctx, cacheKey{account: a.id, object: r.ID}, func() (any, int64, error) {
-		p, err := a.readPage(ctx, r)
-		if err != nil {
-			return nil, 0, err
-		}
-		return p, p.Memory(), nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return v.(*state.Page), nil
-}
-
-// readPage reads a page from the store, and leaves the cache to those who read
-// what they need: a walk over all pages would empty it.
-func (a *account) readPage(ctx context.Context, r *state.PageRef) (*state.Page, error) {
-	b, err := a.log.GetObject(ctx, objectPage, r.ID)
-	if err != nil {
-		return nil, err
-	}
-	p, err := state.DecodePage(b)
-	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectPage, r.ID[:], eventlog.ErrCorrupt, err)
-	}
-	if p.Len() != r.Count || p.UIDs[0] != r.First || p.UIDs[p.Len()-1] != r.Last {
-		return nil, fmt.Errorf("mailbox: %s%s/%x: not the page that was named: %w", a.prefix, objectPage, r.ID[:], eventlog.ErrCorrupt)
-	}
-	return p, nil
-}
-
-// Kinds of sealed objects.
-const (
-	objectPage = "page"
-	objectMeta = "meta"
-	objectMark = "gc" // what a collection noted: see collectmark.go
-)
-
-// metas returns the encoded metadata of all messages of a source.
-func (a *account) metas(ctx context.Context, src state.MetaSource) ([][]byte, error) {
-	v, err := a.store.cache.load(ctx, sourceKey(a.id, src), func() (any, int64, error) {
-		metas, err := a.readMetas(ctx, src)
-		if err != nil {
-			return nil, 0, err
-		}
-		return metas, metasMemory(metas), nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return v.([][]byte), nil
-}
-
-func sourceKey(account eventlog.ID, src state.MetaSource) cacheKey {
-	return cacheKey{account: account, object: src.Segment, position: src.Entry}
-}
-
-func metasMemory(metas [][]byte) int64 {
-	size := int64(0)
-	for _, m := range metas {
-		size += int64(len(m)) + 24
-	}
-	return size
-}
-
-func (a *account) readMetas(ctx context.Context, src state.MetaSource) ([][]byte, error) {
-	if src.Entry != 0 {
-		entry, err := a.log.ReadEntry(ctx, eventlog.Position(src.Entry))
-		if err != nil {
-			return nil, err
-		}
-		return state.EntryMetadata(entry)
-	}
-	b, err := a.log.GetObject(ctx, objectMeta, src.Segment)
-	if err != nil {
-		return nil, err
-	}
-	metas, err := state.DecodeSegment(b)
-	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s%s/%x: %w: %w", a.prefix, objectMeta, src.Segment[:], eventlog.ErrCorrupt, err)
-	}
-	return metas, nil
-}
-
-// noteEntry keeps the metadata of an entry that was read or appended: the next
-// listing asks for it, and the next snapshot.
-func (a *account) noteEntry(e eventlog.Entry) {
-	if metas, err := state.EntryMetadata(e); err == nil && len(metas) > 0 {
-		src := state.MetaSource{Entry: ModSeq(e.Pos)}
-		a.store.cache.put(sourceKey(a.id, src), metas, metasMemory(metas))
-	}
-}
-
-// meta returns a message's metadata.
-func (a *account) meta(ctx context.Context, src state.MetaSource, slot uint32) (*message.Message, error) {
-	metas, err := a.metas(ctx, src)
-	if err != nil {
-		return nil, err
-	}
-	return a.decodeMeta(metas, slot)
-}
-
-func (a *account) decodeMeta(metas [][]byte, slot uint32) (*message.Message, error) {
-	if int64(slot) >= int64(len(metas)) {
-		return nil, fmt.Errorf("mailbox: %s: metadata %d is not in its source: %w", a.prefix, slot, eventlog.ErrCorrupt)
-	}
-	m, err := message.Decode(metas[slot])
-	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s: metadata %d: %w: %w", a.prefix, slot, eventlog.ErrCorrupt, err)
-	}
-	return m, nil
-}
-
-// openBody returns plaintext of a message with one read of the store.
-func (a *account) openBody(ctx context.Context, b state.BodyRef, size, off, n int64) (io.ReadCloser, error) {
-	return openBody(ctx, a.store.blobs, bodyName(a.prefix, b.ID), b.Key, size, off, n)
-}
-
-func openBody(ctx context.Context, blobs blob.Store, name string, key crypto.BodyKey, size, off, n int64) (io.ReadCloser, error) {
-	srcOff, srcLen := key.Span(size, off, n)
-	if srcLen == 0 {
-		return io.NopCloser(eofReader{}), nil
-	}
-	src, err := blobs.Open(ctx, name, srcOff, srcLen)
-	if err != nil {
-		return nil, fmt.Errorf("mailbox: read body: %w", err)
-	}
-	r, err := key.NewReader(src, size, off, n)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("mailbox: %s: %w", name, err), src.Close())
-	}
-	return &bodyReader{r: r, src: src, name: name}, nil
-}
-
-type eofReader struct{}
-
-func (eofReader) Read([]byte) (int, error) { return 0, io.EOF }
-
-// bodyReader names the object in the errors of a body.
-type bodyReader struct {
-	r    io.Reader
-	src  io.Closer
-	name string
-}
-
-func (b *bodyReader) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	switch {
-	case err == nil || err == io.EOF:
-		return n, err
-	case errors.Is(err, crypto.ErrDecrypt) || errors.Is(err, io.ErrUnexpectedEOF):
-		return n, fmt.Errorf("mailbox: %s: %w: %w", b.name, eventlog.ErrCorrupt, err)
-	}
-	return n, fmt.Errorf("mailbox: %s: %w", b.name, err)
-}
-
-func (b *bodyReader) Close() error {
-	if c, ok := b.r.(io.Closer); ok {
-		_ = c.Close() // it only gives memory back
-	}
-	return b.src.Close()
-}
+// objectMark is the kind of sealed objects in which a collection keeps what it found.
+const objectMark = "gc"
 
 // sawSnapshot notes the newest snapshot.
 func (a *account) sawSnapshot(h eventlog.Head) {

@@ -248,7 +248,7 @@ func (a *account) rowOf(ctx context.Context, s *state.Account, r *replaced) (sta
 	if k == len(m.Pages) {
 		return state.Row{}, ErrNoMessage
 	}
-	p, err := a.page(ctx, m.Pages[k])
+	p, err := a.pages.Page(ctx, m.Pages[k])
 	if err != nil {
 		return state.Row{}, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -110,8 +111,7 @@ func TestLastUIDs(t *testing.T) {
 	full := *a.account.state().ByName("full")
 	full.UIDNext = math.MaxUint32 - 2
 	s := a.account.state().WithMailbox(&full)
-	snap := &snapshotWriter{account: a.account, at: map[metaPlace]metaPlace{}}
-	s, err := snap.write(ctx, s)
+	s, _, err := a.account.pages.Write(ctx, s, pages.Rewrite{})
 	require.NoError(t, err)
 	_, head := a.account.committer.State()
 	require.NoError(t, a.account.committer.Rebase(ctx, head, s))
@@ -152,7 +152,7 @@ func TestDates(t *testing.T) {
 				require.NoError(t, err)
 				require.True(t, date.Equal(m.Date), "%v is %v", date, m.Date)
 			}
-			require.NoError(t, a.account.writeSnapshot(ctx))
+			require.NoError(t, snapshotNow(ctx, a.account))
 		}
 	}
 	_, err := a.Append(ctx, Inbox, strings.NewReader(mail(1)), AppendOptions{Date: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)})
@@ -170,7 +170,7 @@ func TestPagesAtTheirBounds(t *testing.T) {
 		v := selectInbox(t, a)
 		soundPages(t, a)
 		before := a.account.state().ByName(Inbox).Pages
-		require.NoError(t, a.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, a.account))
 		for i, r := range a.account.state().ByName(Inbox).Pages {
 			require.Equal(t, before[i].ID, r.ID, "an unchanged page is not written again")
 		}
@@ -196,7 +196,7 @@ func TestPagesAtTheirBounds(t *testing.T) {
 		flagAll(t, c, Set{Ranges: []Range{{2, uint32(n)}}}, FlagsAdd, true, FlagDeleted)
 		_, err = c.Expunge(ctx, nil)
 		require.NoError(t, err)
-		require.NoError(t, a.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, a.account))
 		soundPages(t, a)
 	}
 }
@@ -208,7 +208,7 @@ func soundPages(t *testing.T, a *Account) {
 		last, sum := UID(0), &state.Mailbox{}
 		for i, r := range m.Pages {
 			require.Nil(t, r.Page)
-			p, err := a.account.page(t.Context(), r)
+			p, err := a.account.pages.Page(t.Context(), r)
 			require.NoError(t, err)
 			require.LessOrEqual(t, p.Len(), state.PageRows)
 			for j, u := range p.UIDs {
@@ -246,11 +246,11 @@ func TestMetaOfTrimmedEntries(t *testing.T) {
 	flagAll(t, other, UIDs(2), FlagsAdd, true, FlagDeleted)
 	_, err := other.Expunge(ctx, nil)
 	require.NoError(t, err)
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	for _, name := range accountObjects(t, blobs, a.account.prefix+"log/") {
 		require.NoError(t, blobs.Delete(ctx, name))
 	}
-	s.cache.forget(a.account.id)
+	s.cache.Forget(a.account.id)
 	n := 0
 	for m, err := range v.Messages(ctx, All()) {
 		require.NoError(t, err)

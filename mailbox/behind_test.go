@@ -26,7 +26,7 @@ func TestStoodStillBehindACollection(t *testing.T) {
 			_, err := a.Append(ctx, "Sent", strings.NewReader(mail(10+i)), AppendOptions{})
 			require.NoError(t, err)
 		}
-		require.NoError(t, a.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, a.account))
 		b := login(t, other, "ann")
 		late, err := b.Select(ctx, "Sent", false)
 		require.NoError(t, err)
@@ -36,8 +36,8 @@ func TestStoodStillBehindACollection(t *testing.T) {
 		// The metadata of both mailboxes share a segment, which is written anew, and
 		// with it the page of a mailbox that did not change.
 		gone := func() bool {
-			other.cache.forget(b.account.id)
-			_, err := b.account.page(ctx, page)
+			other.cache.Forget(b.account.id)
+			_, err := b.account.pages.Page(ctx, page)
 			return err != nil
 		}
 		for n := 0; !gone(); n++ {
@@ -47,7 +47,7 @@ func TestStoodStillBehindACollection(t *testing.T) {
 			collect(t, a)
 			clock.advance(25 * time.Hour)
 		}
-		_, err = b.account.page(ctx, page)
+		_, err = b.account.pages.Page(ctx, page)
 		require.ErrorIs(t, err, fs.ErrNotExist)
 		sent, err := a.Select(ctx, "Sent", false)
 		require.NoError(t, err)

@@ -27,7 +27,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		_, err := v.Store(ctx, UIDs(1), []FlagOp{FlagsAdd, FlagsRemove}[i%2], []string{FlagFlagged}, StoreOptions{})
 		require.NoError(b, err)
-		require.NoError(b, a.account.writeSnapshot(ctx))
+		require.NoError(b, snapshotNow(ctx, a.account))
 	}
 }
 
@@ -63,21 +63,21 @@ func BenchmarkLoad(b *testing.B) {
 	fill(b, a, state.PageRows)
 	inbox := a.account.state().ByName(Inbox)
 	require.Len(b, inbox.Pages, 1)
-	p, err := a.account.page(ctx, inbox.Pages[0])
+	p, err := a.account.pages.Page(ctx, inbox.Pages[0])
 	require.NoError(b, err)
 	b.Run("page", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			a.account.store.cache.forget(a.account.id)
-			_, err := a.account.page(ctx, inbox.Pages[0])
+			a.account.store.cache.Forget(a.account.id)
+			_, err := a.account.pages.Page(ctx, inbox.Pages[0])
 			require.NoError(b, err)
 		}
 	})
 	b.Run("metadata", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			a.account.store.cache.forget(a.account.id)
-			_, err := a.account.metas(ctx, p.Row(0).Meta)
+			a.account.store.cache.Forget(a.account.id)
+			_, err := a.account.pages.Metadata(ctx, p.Row(0).Meta)
 			require.NoError(b, err)
 		}
 	})

@@ -92,7 +92,7 @@ func BenchmarkLogin(b *testing.B) {
 			_, err := a.Append(ctx, Inbox, strings.NewReader(mail(1)), AppendOptions{})
 			require.NoError(b, err)
 			if i == 0 {
-				require.NoError(b, a.account.writeSnapshot(ctx))
+				require.NoError(b, snapshotNow(ctx, a.account))
 			}
 		}
 		require.NoError(b, a.Close())
@@ -217,11 +217,11 @@ func BenchmarkListing1000(b *testing.B) {
 		require.NoError(b, err)
 	}
 	a.account.snapshots.stop()
-	require.NoError(b, a.account.writeSnapshot(ctx))
+	require.NoError(b, snapshotNow(ctx, a.account))
 	v := selectInbox(b, a)
 	b.ReportAllocs()
 	for b.Loop() {
-		a.account.store.cache.forget(a.account.id)
+		a.account.store.cache.Forget(a.account.id)
 		for m, err := range v.Messages(ctx, All()) {
 			require.NoError(b, err)
 			meta, err := m.Meta(ctx)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 )
 
 // Body is a message whose account's log need not be readable: see [Store.Bodies].
@@ -24,7 +25,7 @@ type Body struct {
 // Open returns the message's bytes. No byte is handed out before it is verified.
 // The caller closes the reader.
 func (b *Body) Open(ctx context.Context) (io.ReadCloser, error) {
-	return openBody(ctx, b.store.blobs, b.Object, b.key, b.Size, 0, -1)
+	return pages.OpenBody(ctx, b.store.blobs, b.Object, b.key, b.Size, 0, -1)
 }
 
 // Bodies yields every message in the store that an identity opens, in no order:

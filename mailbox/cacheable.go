@@ -1,6 +1,10 @@
 package mailbox
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
+)
 
 // Cacheable reports whether an object may be served from a cache that does not notice
 // deletes, such as package cacheblob: bodies, pages and metadata may. Their names
@@ -14,5 +18,5 @@ func Cacheable(name string) bool {
 	}
 	_, rest, _ = strings.Cut(rest, "/")
 	kind, _, ok := strings.Cut(rest, "/")
-	return ok && (kind == "body" || kind == objectPage || kind == objectMeta)
+	return ok && (kind == "body" || kind == pages.KindPage || kind == pages.KindMetadata)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -79,12 +80,12 @@ func (a *account) decideFlags(ctx context.Context, m *state.Mailbox, uids state.
 			return d, err
 		}
 	}
-	for h, err := range walk(ctx, a, m, nil, uids, nil) {
+	for h, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: m, UIDs: uids}) {
 		if err != nil {
 			return d, err
 		}
-		uid, was := h.page.UIDs[h.i], h.page.Flags[h.i]
-		if since != nil && h.page.ModSeqs[h.i] > *since {
+		uid, was := h.Page.UIDs[h.Row], h.Page.Flags[h.Row]
+		if since != nil && h.Page.ModSeqs[h.Row] > *since {
 			d.modified = append(d.modified, uid)
 			continue
 		}
@@ -162,19 +163,19 @@ func (a *account) decideCopy(ctx context.Context, from, to *state.Mailbox, uids 
 	defined := *to
 	known := map[state.FlagBits]bool{}
 	done.UIDValidity = to.UIDValidity
-	for h, err := range walk(ctx, a, from, nil, uids, nil) {
+	for h, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: from, UIDs: uids}) {
 		if err != nil {
 			return nil, Held{}, Copied{}, err
 		}
-		if bits := h.page.Flags[h.i]; !known[bits] {
+		if bits := h.Page.Flags[h.Row]; !known[bits] {
 			known[bits] = true
 			if _, defined.Keywords, err = defined.FlagBits(bits.Names(from.Keywords)); err != nil {
 				return nil, Held{}, Copied{}, err
 			}
 		}
-		there.Add(h.page.UIDs[h.i])
-		size = size.plus(Held{int64(h.page.Sizes[h.i]), 1})
-		done.Source = append(done.Source, h.page.UIDs[h.i])
+		there.Add(h.Page.UIDs[h.Row])
+		size = size.plus(Held{int64(h.Page.Sizes[h.Row]), 1})
+		done.Source = append(done.Source, h.Page.UIDs[h.Row])
 	}
 	first, err := to.NextUIDs(int64(len(done.Source)))
 	if err != nil {
@@ -217,7 +218,7 @@ func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error)
 			if r.Deleted == 0 || !uids.Touches(r.First, r.Last) {
 				continue
 			}
-			p, err := a.page(ctx, r)
+			p, err := a.pages.Page(ctx, r)
 			if err != nil {
 				return nil, err
 			}

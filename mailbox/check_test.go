@@ -10,6 +10,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 )
 
 // objects returns the names of the objects of an account in a folder.
@@ -48,10 +49,10 @@ func TestCheckSaysWhatIsLost(t *testing.T) {
 	v := selectInbox(t, a)
 	_, err := v.Copy(ctx, UIDs(2, 3), "Sent")
 	require.NoError(t, err)
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	sent := a.account.state().ByName("Sent").ID
-	damaged := bodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 2).Body.ID)
-	missing := bodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 5).Body.ID)
+	damaged := pages.BodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 2).Body.ID)
+	missing := pages.BodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 5).Body.ID)
 	overwrite(t, blobs, damaged, flipLast)
 	require.NoError(t, blobs.Delete(ctx, missing))
 	lost := map[Loss]bool{}
@@ -69,7 +70,7 @@ func TestCheckSaysWhatIsLost(t *testing.T) {
 	require.Equal(t, 3, rep.Lost)
 	require.Equal(t, before, names(t, blobs), "a check never writes")
 
-	s.cache.forget(a.account.id)
+	s.cache.Forget(a.account.id)
 	require.NoError(t, blobs.Delete(ctx, objects(t, blobs, a, "meta")...))
 	headers := 0
 	rep, err = a.Check(ctx, func(p Problem) {
@@ -81,7 +82,7 @@ func TestCheckSaysWhatIsLost(t *testing.T) {
 	require.Equal(t, 7, headers)
 	require.Equal(t, 3, rep.Lost, "a header can be found in the body again")
 	require.NoError(t, blobs.Delete(ctx, objects(t, blobs, a, "page")...))
-	s.cache.forget(a.account.id)
+	s.cache.Forget(a.account.id)
 	rep, err = a.Check(ctx, func(Problem) {})
 	require.NoError(t, err)
 	require.Equal(t, 7, rep.Lost)
@@ -164,9 +165,9 @@ func TestRepair(t *testing.T) {
 	for i := range 6 {
 		add(t, a, i)
 	}
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	flagAll(t, selectInbox(t, a), UIDs(2), FlagsAdd, false, FlagSeen)
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	flagAll(t, selectInbox(t, a), UIDs(3), FlagsAdd, false, FlagSeen)
 	want := content(t, a)
 	snaps := objects(t, base, a, "snap")
@@ -215,11 +216,11 @@ func TestRepair(t *testing.T) {
 	for range 2 {
 		clock.advance(25 * time.Hour)
 		add(t, b, 9)
-		require.NoError(t, b.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, b.account))
 	}
 	require.Less(t, len(objects(t, blobs, a, "log")), 6, "trimmed")
 	require.NoError(t, blobs.Delete(ctx, objects(t, blobs, a, "page")...))
-	s.cache.forget(b.account.id)
+	s.cache.Forget(b.account.id)
 	before := names(t, blobs)
 	_, err = b.Repair(ctx)
 	require.ErrorIs(t, err, ErrNotRepairable)

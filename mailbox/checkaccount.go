@@ -11,6 +11,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -192,8 +193,8 @@ func (c *accountChecker) list(ctx context.Context) error {
 func (c *accountChecker) box(ctx context.Context, m *state.Mailbox) error {
 	last := UID(0)
 	for _, r := range m.Pages {
-		name := c.a.log.ObjectName(objectPage, r.ID)
-		p, err := c.a.page(ctx, r)
+		name := c.a.log.ObjectName(pages.KindPage, r.ID)
+		p, err := c.a.pages.Page(ctx, r)
 		if err != nil {
 			err = fmt.Errorf("%d messages of mailbox %d are lost: %w", r.Count, m.ID, err)
 			c.rep.Messages += r.Count
@@ -223,13 +224,13 @@ func (c *accountChecker) box(ctx context.Context, m *state.Mailbox) error {
 
 // message checks one message's metadata and, once for all its copies, its body.
 func (c *accountChecker) message(ctx context.Context, m *state.Mailbox, r state.Row) error {
-	name := bodyName(c.a.prefix, r.Body.ID)
-	meta, err := c.a.meta(ctx, r.Meta, r.Slot)
+	name := pages.BodyName(c.a.prefix, r.Body.ID)
+	meta, err := c.a.pages.Message(ctx, r.Meta, r.Slot)
 	if err == nil && meta.Size != int64(r.Size) {
 		err = eventlog.ErrCorrupt
 	}
 	if err != nil {
-		object := c.a.log.ObjectName(objectMeta, r.Meta.Segment)
+		object := c.a.log.ObjectName(pages.KindMetadata, r.Meta.Segment)
 		if r.Meta.Entry != 0 {
 			object = fmt.Sprintf("%slog/%016d", c.a.prefix, uint64(r.Meta.Entry))
 		}
@@ -268,7 +269,7 @@ func (c *accountChecker) body(ctx context.Context, name string, r state.Row) err
 	if err := c.ageHeader(ctx, name, r.Body.Key); err != nil {
 		return err
 	}
-	body, err := c.a.openBody(ctx, r.Body, int64(r.Size), 0, -1)
+	body, err := c.a.pages.OpenBody(ctx, r.Body, int64(r.Size), 0, -1)
 	if err != nil {
 		return err
 	}
@@ -327,7 +328,7 @@ func (c *accountChecker) olderSnapshots(ctx context.Context, s *state.Account) e
 					continue
 				}
 				seen[r.ID] = true
-				_, err := c.a.readPage(ctx, r)
+				_, err := c.a.pages.ReadPage(ctx, r)
 				if err == nil {
 					continue
 				}
@@ -335,7 +336,7 @@ func (c *accountChecker) olderSnapshots(ctx context.Context, s *state.Account) e
 					break // it was trimmed meanwhile
 				}
 				err = fmt.Errorf("nothing is lost, but the snapshot at %d cannot stand in for a newer one: %w", pos, err)
-				if err := c.wrong(ctx, c.a.log.ObjectName(objectPage, r.ID), err); err != nil {
+				if err := c.wrong(ctx, c.a.log.ObjectName(pages.KindPage, r.ID), err); err != nil {
 					return err
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -183,10 +184,10 @@ func (c *collector) settle(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := c.a.snapshotSince(ctx, began, plan.rewrite); err != nil {
+		if err := c.a.writeSnapshot(ctx, began, plan.rewrite); err != nil {
 			return err
 		}
-		c.rep.Rewritten = len(plan.rewrite.segments)
+		c.rep.Rewritten = len(plan.rewrite.Segments)
 	}
 	trim, err := c.a.log.Trim(ctx)
 	c.rep.Trimmed = trim.Entries + trim.Snapshots
@@ -223,8 +224,8 @@ func (c *collector) part(ctx context.Context, s *state.Account, part idRange) er
 		kept idSet
 	}{
 		{"body", markBody, live.bodies, nil},
-		{objectMeta, markMeta, live.metas, kept.metas},
-		{objectPage, markPage, live.pages, kept.pages},
+		{pages.KindMetadata, markMeta, live.metas, kept.metas},
+		{pages.KindPage, markPage, live.pages, kept.pages},
 	}
 	if part.first != 0 {
 		kinds = kinds[:1]

@@ -20,6 +20,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -105,7 +106,7 @@ func openAll(t testing.TB, blobs blob.Store, a *Account) []byte {
 			text, err := id.OpenSealed(b, 1<<20)
 			require.NoError(t, err)
 			all.Write(text)
-		case objectPage, objectMeta, objectMark:
+		case pages.KindPage, pages.KindMetadata, objectMark:
 			oid, err := eventlog.ParseObjectID(object)
 			require.NoError(t, err)
 			b, err := log.GetObject(ctx, folder, oid)
@@ -152,7 +153,7 @@ func TestErasedMailIsErased(t *testing.T) {
 			}
 			require.NoError(t, a.account.catchUp(ctx))
 			if snapshots {
-				require.NoError(t, a.account.writeSnapshot(ctx))
+				require.NoError(t, snapshotNow(ctx, a.account))
 			}
 			add(t, a, 3)
 			body := rowOf(t, a, a.account.state().ByName(Inbox), 2).Body
@@ -190,7 +191,7 @@ func TestErasedMailIsErased(t *testing.T) {
 
 // rowOf returns the message with a UID.
 func rowOf(t testing.TB, a *Account, m *state.Mailbox, u UID) state.Row {
-	p, err := a.account.page(context.Background(), m.Pages[m.PageOf(u)])
+	p, err := a.account.pages.Page(context.Background(), m.Pages[m.PageOf(u)])
 	require.NoError(t, err)
 	i, ok := p.Find(u)
 	require.True(t, ok)
@@ -335,7 +336,7 @@ func TestFrozenSnapshotDoesNoHarm(t *testing.T) {
 	frozen := openAt(t, hold, clock)
 	f := openWith(t, frozen, "ann", recovery)
 	result := make(chan error)
-	go func() { result <- f.account.writeSnapshot(ctx) }()
+	go func() { result <- snapshotNow(ctx, f.account) }()
 	<-hold.reached
 	add(t, a, 10)
 	collect(t, a)
@@ -372,7 +373,7 @@ func TestSessionsThatLagBehindACollection(t *testing.T) {
 	for i := range 5 {
 		add(t, a, i)
 	}
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	b := login(t, other, "ann")
 	old := selectInbox(t, b)
 	expunge(t, a, 2)
@@ -405,7 +406,7 @@ func TestSessionsThatLagBehindACollection(t *testing.T) {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
 	// The view cannot be brought up to date any more, and says so; a new one can.
-	other.cache.forget(b.account.id)
+	other.cache.Forget(b.account.id)
 	_, err = old.Sync(ctx, false)
 	require.ErrorIs(t, err, ErrExpired)
 	require.Equal(t, 4, selectInbox(t, b).Len())
@@ -446,7 +447,7 @@ func TestCollectIsResumed(t *testing.T) {
 		for i := range 6 {
 			add(t, a, i)
 		}
-		require.NoError(t, a.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, a.account))
 		expunge(t, a, 2, 3)
 		collect(t, a)
 		clock.advance(25 * time.Hour)
@@ -541,11 +542,11 @@ func TestDamagedAccountIsNotCollected(t *testing.T) {
 	for i := range 5 {
 		add(t, a, i)
 	}
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	expunge(t, a, 1)
 	collect(t, a)
 	clock.advance(25 * time.Hour)
-	s.cache.forget(a.account.id)
+	s.cache.Forget(a.account.id)
 	for _, name := range names(t, blobs) {
 		if strings.Contains(name, "/page/") {
 			require.NoError(t, blobs.Delete(ctx, name))
@@ -624,7 +625,7 @@ func TestDeleteAccount(t *testing.T) {
 	for i := range 3 {
 		add(t, ann, i)
 	}
-	require.NoError(t, ann.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, ann.account))
 	recovery, err := ann.Recovery()
 	require.NoError(t, err)
 	for n := 0; ; n++ {
@@ -745,7 +746,7 @@ func TestCollectMemory(t *testing.T) {
 	}
 	junk := messages / 20
 	for i := range junk {
-		name := bodyName(a.account.prefix, eventlog.ObjectID{byte(i), byte(i >> 8), byte(i >> 16), 1, 15: byte(i)})
+		name := pages.BodyName(a.account.prefix, eventlog.ObjectID{byte(i), byte(i >> 8), byte(i >> 16), 1, 15: byte(i)})
 		require.NoError(t, d.Create(ctx, name, strings.NewReader("x")))
 	}
 	limit := int64(16*messages + 1<<20)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -15,7 +16,7 @@ import (
 type collectPlan struct {
 	snapshot bool // a snapshot
 	fence    bool // and before it an entry
-	rewrite  rewrite
+	rewrite  pages.Rewrite
 }
 
 // plan finds out what the log and the snapshots still hold of what is gone.
@@ -49,7 +50,7 @@ func (c *collector) plan(ctx context.Context) (collectPlan, error) {
 		}
 	}
 	aged := c.marks.any()
-	p.snapshot = changed || ripe || aged || len(p.rewrite.segments) > 0
+	p.snapshot = changed || ripe || aged || len(p.rewrite.Segments) > 0
 	p.fence = aged || head.Pos == newest
 	return p, nil
 }
@@ -133,8 +134,8 @@ const maxRewrite = 512
 
 // dirt finds segments that hold metadata of messages which are gone, and the
 // pages to be written with them.
-func (c *collector) dirt(ctx context.Context, s *state.Account) (rewrite, error) {
-	found := rewrite{segments: map[eventlog.ObjectID]bool{}, pages: map[eventlog.ObjectID]bool{}}
+func (c *collector) dirt(ctx context.Context, s *state.Account) (pages.Rewrite, error) {
+	found := pages.Rewrite{Segments: map[eventlog.ObjectID]bool{}, Pages: map[eventlog.ObjectID]bool{}}
 	slots := newSlotSurvey()
 	if err := slots.state(ctx, c.a, s); err != nil {
 		return found, err
@@ -149,13 +150,13 @@ func (c *collector) dirt(ctx context.Context, s *state.Account) (rewrite, error)
 			c.known[id] = n
 			continue
 		}
-		if len(found.segments) == maxRewrite {
+		if len(found.Segments) == maxRewrite {
 			c.known[id], c.rep.More = n, true
 			continue
 		}
-		found.segments[id] = true
+		found.Segments[id] = true
 		for _, p := range used.pages {
-			found.pages[p] = true
+			found.Pages[p] = true
 		}
 	}
 	return found, nil
@@ -167,13 +168,13 @@ func (c *collector) messages(ctx context.Context, id eventlog.ObjectID) (int, er
 	if n, ok := c.marks.segments[id]; ok {
 		return n, nil
 	}
-	b, err := c.a.log.GetObject(ctx, objectMeta, id)
+	b, err := c.a.log.GetObject(ctx, pages.KindMetadata, id)
 	if err != nil {
 		return 0, err
 	}
 	metas, err := state.DecodeSegment(b)
 	if err != nil {
-		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.prefix, objectMeta, id, eventlog.ErrCorrupt, err)
+		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.prefix, pages.KindMetadata, id, eventlog.ErrCorrupt, err)
 	}
 	return len(metas), nil
 }

@@ -117,7 +117,7 @@ func eachPage(ctx context.Context, a *account, s *state.Account, seen map[eventl
 				}
 				seen[r.ID] = true
 				var err error
-				if p, err = a.readPage(ctx, r); err != nil {
+				if p, err = a.pages.ReadPage(ctx, r); err != nil {
 					return err
 				}
 			}

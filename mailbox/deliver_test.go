@@ -168,7 +168,7 @@ func TestLargestMetadataIsTaken(t *testing.T) {
 	}
 	require.Greater(t, most, 200<<10, "these are not the worst")
 	require.NoError(t, a.account.catchUp(ctx))
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	v := selectInbox(t, a)
 	require.Equal(t, 2*len(worstMails()), v.Len())
 	for m, err := range v.Messages(ctx, All()) {

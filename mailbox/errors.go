@@ -3,6 +3,7 @@ package mailbox
 import (
 	"errors"
 
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -28,7 +29,7 @@ var (
 	ErrNoNameKey       = errors.New("no key for account names")
 	ErrByToken         = errors.New("not possible with an app token")
 	ErrNoToken         = errors.New("no such token")
-	ErrExpired         = errors.New("view was not moved on for too long")
+	ErrExpired         = pages.ErrExpired
 	ErrRotated         = errors.New("the account has another identity now: log in again")
 	ErrRotating        = errors.New("another change of the identity was begun and not completed")
 	ErrSwappedKey      = errors.New("the identity and the published delivery key do not belong together")

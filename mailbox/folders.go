@@ -90,7 +90,7 @@ func (a *account) status(ctx context.Context, m *state.Mailbox) (Status, error) 
 	if from >= m.UIDNext {
 		return st, nil
 	}
-	below, err := a.rowsBelow(ctx, m, from)
+	below, err := a.pages.RowsBelow(ctx, m, from)
 	st.Recent = m.Messages - below
 	return st, err
 }

@@ -118,7 +118,7 @@ func writeFrozenStore(t *testing.T) {
 	require.NoError(t, err)
 	_, err = v.Expunge(ctx, nil)
 	require.NoError(t, err)
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	_, err = v.Move(ctx, UIDs(3), "old/er")
 	require.NoError(t, err)
 	require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(""))[0])

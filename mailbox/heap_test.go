@@ -82,7 +82,7 @@ func TestLogoutLeavesNoKeyOnTheHeap(t *testing.T) {
 		a, err := s.Login(ctx, "ann", []byte("secret of ann"))
 		require.NoError(t, err)
 		add(t, a, 1)
-		require.NoError(t, a.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, a.account))
 		_, err = a.AddToken(ctx, "phone")
 		require.NoError(t, err)
 		require.Len(t, texts(t, a), 1)

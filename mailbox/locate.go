@@ -4,6 +4,7 @@ import (
 	"context"
 	"sort"
 
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -22,7 +23,7 @@ func (t *told) lookup(a *account) *lookup {
 	l := &lookup{account: a, told: t, starts: make([]int, len(t.box.Pages))}
 	rows, ghosts := 0, 0
 	for i, r := range t.box.Pages {
-		for ghosts < len(t.ghosts) && t.ghosts[ghosts].uid < r.First {
+		for ghosts < len(t.ghosts) && t.ghosts[ghosts].UID < r.First {
 			ghosts++
 		}
 		l.starts[i] = rows + ghosts
@@ -34,7 +35,7 @@ func (t *told) lookup(a *account) *lookup {
 // load returns page k.
 func (l *lookup) load(ctx context.Context, k int) (*state.Page, error) {
 	if l.page == nil || l.k != k {
-		p, err := l.account.page(ctx, l.told.box.Pages[k])
+		p, err := l.account.pages.Page(ctx, l.told.box.Pages[k])
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +49,7 @@ func (l *lookup) uid(ctx context.Context, index int) (UID, error) {
 	pages, ghosts := l.told.box.Pages, l.told.ghosts
 	k := sort.Search(len(l.starts), func(i int) bool { return l.starts[i] > index }) - 1
 	if k < 0 {
-		return ghosts[index].uid, nil
+		return ghosts[index].UID, nil
 	}
 	r, n := pages[k], index-l.starts[k]
 	if n == 0 {
@@ -77,34 +78,12 @@ func (l *lookup) uid(ctx context.Context, index int) (UID, error) {
 	if i < p.Len() && place(i) == n {
 		return p.UIDs[i], nil
 	}
-	return ghosts[low+n-i].uid, nil
+	return ghosts[low+n-i].UID, nil
 }
 
 // ghostsBelow returns how many ghosts have a smaller UID.
-func ghostsBelow(ghosts []ghost, u UID) int {
-	return sort.Search(len(ghosts), func(i int) bool { return ghosts[i].uid >= u })
-}
-
-// rowsBelow returns how many messages of a mailbox have a smaller UID.
-func (a *account) rowsBelow(ctx context.Context, m *state.Mailbox, u UID) (int, error) {
-	k := m.PageOf(u)
-	below := 0
-	for _, r := range m.Pages[:k] {
-		below += r.Count
-	}
-	if k == len(m.Pages) || u <= m.Pages[k].First {
-		return below, nil
-	}
-	r := m.Pages[k]
-	if r.Dense() {
-		return below + int(u-r.First), nil
-	}
-	p, err := a.page(ctx, r)
-	if err != nil {
-		return 0, err
-	}
-	i, _ := p.Find(u)
-	return below + i, nil
+func ghostsBelow(ghosts []pages.Removed, u UID) int {
+	return sort.Search(len(ghosts), func(i int) bool { return ghosts[i].UID >= u })
 }
 
 // resolve turns a set into UIDs of messages that are or were in the view. What
@@ -164,7 +143,7 @@ func (t *told) lastUID() UID {
 		u = t.box.Pages[n-1].Last
 	}
 	if n := len(t.ghosts); n > 0 {
-		u = max(u, t.ghosts[n-1].uid)
+		u = max(u, t.ghosts[n-1].UID)
 	}
 	return u
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 )
 
 // cheap makes password derivations cost as little as is allowed.
@@ -131,4 +132,13 @@ func TestAppendAndRead(t *testing.T) {
 		found = append(found, f.UID)
 	}
 	require.Equal(t, []UID{2}, found)
+}
+
+// snapshotNow writes a snapshot, whether one is due or not, and trims the log.
+func snapshotNow(ctx context.Context, a *account) error {
+	if err := a.writeSnapshot(ctx, a.store.opts.Now(), pages.Rewrite{}); err != nil {
+		return err
+	}
+	_, err := a.log.Trim(ctx)
+	return err
 }

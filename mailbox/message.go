@@ -5,9 +5,9 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"sync"
 	"time"
 
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
@@ -27,14 +27,14 @@ type Message struct {
 	box    *state.Mailbox
 	page   *state.Page
 	i      int
-	near   *nearby
+	near   *pages.Nearby
 }
 
 // message returns what walk found.
-func (t *told) message(h *Account, at hit, near *nearby) *Message {
-	p, i := at.page, at.i
+func (t *told) message(h *Account, at pages.Hit, near *pages.Nearby) *Message {
+	p, i := at.Page, at.Row
 	return &Message{
-		Index: at.index, UID: p.UIDs[i], ModSeq: p.ModSeqs[i], Size: int64(p.Sizes[i]),
+		Index: at.Index, UID: p.UIDs[i], ModSeq: p.ModSeqs[i], Size: int64(p.Sizes[i]),
 		Date: time.Unix(p.Dates[i], 0).UTC(), Saved: time.Unix(int64(p.Saved[i]), 0).UTC(),
 		ID: EmailID(p.Bodies[i].ID), Recent: t.recent.Has(p.UIDs[i]),
 		handle: h, box: t.box, page: p, i: i, near: near,
@@ -51,41 +51,6 @@ func (m *Message) HasFlag(flag string) bool {
 	return ok && m.page.Flags[m.i]&bit != 0
 }
 
-// nearby keeps the metadata that one loop over messages read last: neighbours have
-// theirs in one place, which may be too large for the cache.
-type nearby struct {
-	mu    sync.Mutex // protects what follows
-	src   state.MetaSource
-	metas [][]byte
-	front *ahead // of the loop; may be nil
-}
-
-// begin is called by the loop.
-func (n *nearby) begin(front *ahead) {
-	if n == nil {
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.front = front
-}
-
-// read returns the metadata of a source, which that of the message with a UID is
-// part of.
-func (n *nearby) read(ctx context.Context, a *account, src state.MetaSource, u UID) ([][]byte, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.metas == nil || n.src != src {
-		n.front.metas(src, u)
-		metas, err := a.metas(ctx, src)
-		if err != nil {
-			return nil, err
-		}
-		n.src, n.metas = src, metas
-	}
-	return n.metas, nil
-}
-
 // Meta returns what is kept about the message so that its bytes need not be
 // read: header and structure. The result is not shared.
 func (m *Message) Meta(ctx context.Context) (*message.Message, error) {
@@ -95,9 +60,9 @@ func (m *Message) Meta(ctx context.Context) (*message.Message, error) {
 	}
 	defer a.leave()
 	src, slot := m.page.Sources[m.page.SourceIndex[m.i]], m.page.Slots[m.i]
-	metas, err := m.near.read(ctx, a, src, m.UID)
+	metas, err := m.near.Read(ctx, a.pages, src, m.UID)
 	if err == nil {
-		return a.decodeMeta(metas, slot)
+		return a.pages.DecodeMessage(metas, slot)
 	}
 	if !errors.Is(err, fs.ErrNotExist) || src.Entry == 0 {
 		return nil, err
@@ -107,12 +72,12 @@ func (m *Message) Meta(ctx context.Context) (*message.Message, error) {
 	// message itself.
 	if now := a.state().ByID(m.box.ID); now != nil {
 		if k := now.PageOf(m.UID); k < len(now.Pages) {
-			p, err := a.page(ctx, now.Pages[k])
+			p, err := a.pages.Page(ctx, now.Pages[k])
 			if err != nil {
 				return nil, err
 			}
 			if i, ok := p.Find(m.UID); ok && p.Sources[p.SourceIndex[i]] != src {
-				return a.meta(ctx, p.Sources[p.SourceIndex[i]], p.Slots[i])
+				return a.pages.Message(ctx, p.Sources[p.SourceIndex[i]], p.Slots[i])
 			}
 		}
 	}
@@ -128,7 +93,7 @@ func (m *Message) header(ctx context.Context) (message.Header, bool, error) {
 	}
 	defer a.leave()
 	src, slot := m.page.Sources[m.page.SourceIndex[m.i]], m.page.Slots[m.i]
-	if metas, err := m.near.read(ctx, a, src, m.UID); err == nil && int64(slot) < int64(len(metas)) {
+	if metas, err := m.near.Read(ctx, a.pages, src, m.UID); err == nil && int64(slot) < int64(len(metas)) {
 		if h, cut, err := message.ReadHeader(metas[slot]); err == nil {
 			return h, cut, nil
 		}
@@ -181,5 +146,5 @@ func (m *Message) Open(ctx context.Context, off, n int64) (io.ReadCloser, error)
 		return nil, err
 	}
 	defer a.leave()
-	return a.openBody(ctx, m.page.Bodies[m.i], m.Size, off, n)
+	return a.pages.OpenBody(ctx, m.page.Bodies[m.i], m.Size, off, n)
 }

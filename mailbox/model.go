@@ -2,9 +2,7 @@ package mailbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
@@ -61,7 +59,7 @@ func (m model) Apply(ctx context.Context, s *state.Account, at eventlog.Position
 		return nil, err
 	}
 	for _, e := range events {
-		get, err := m.account.pagesFor(ctx, s, e)
+		get, err := m.account.pages.PagesFor(ctx, s, e)
 		if err != nil {
 			return nil, err
 		}
@@ -70,33 +68,4 @@ func (m model) Apply(ctx context.Context, s *state.Account, at eventlog.Position
 		}
 	}
 	return s, nil
-}
-
-// PagesFor reads the pages that an event touches, so that apply need not.
-func (a *account) pagesFor(ctx context.Context, s *state.Account, e state.Event) (state.PageSource, error) {
-	var read map[*state.PageRef]*state.Page
-	for _, r := range s.PagesFor(e) {
-		if r.Page != nil {
-			continue
-		}
-		p, err := a.page(ctx, r)
-		if errors.Is(err, fs.ErrNotExist) {
-			// It was collected while this process stood still: newer snapshots have
-			// another.
-			return nil, fmt.Errorf("%w: %w", eventlog.ErrTrimmed, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if read == nil {
-			read = map[*state.PageRef]*state.Page{}
-		}
-		read[r] = p
-	}
-	return func(r *state.PageRef) *state.Page {
-		if r.Page != nil {
-			return r.Page
-		}
-		return read[r]
-	}, nil
 }

@@ -215,7 +215,7 @@ func (w *world) step() {
 		})
 	case k < 95:
 		require.NoError(w.t, h.account.adopt(w.ctx))
-		require.NoError(w.t, h.account.writeSnapshot(w.ctx)) // however light the tail
+		require.NoError(w.t, snapshotNow(w.ctx, h.account)) // however light the tail
 		w.done["snapshot in a session"] += len(w.sessions)
 	case k < 96:
 		w.sessions = nil

@@ -57,7 +57,7 @@ func (a *account) origins(ctx context.Context) (origins, error) {
 	all := make(origins, 0, n)
 	for _, m := range s.Mailboxes {
 		for _, ref := range m.Pages {
-			p, err := a.page(ctx, ref)
+			p, err := a.pages.Page(ctx, ref)
 			if err != nil {
 				return nil, err
 			}

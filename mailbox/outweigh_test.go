@@ -22,7 +22,7 @@ func TestFewEntriesThatChangeMuchOutweighASnapshot(t *testing.T) {
 	_, err := selectInbox(t, a).Copy(ctx, All(), "Sent")
 	require.NoError(t, err)
 	require.True(t, a.account.outweighs(closingEntries))
-	require.NoError(t, a.account.snapshot(ctx))
+	require.NoError(t, a.account.snapshotIfDue(ctx))
 	require.False(t, a.account.outweighs(closingEntries))
 	for _, m := range a.account.state().Mailboxes {
 		for _, r := range m.Pages {

@@ -44,7 +44,7 @@ func fill(t testing.TB, a *Account, n int) {
 		})
 		require.NoError(t, err)
 	}
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 }
 
 func repeat(m state.NewMessage, n int) []state.NewMessage {
@@ -110,7 +110,7 @@ func TestListingReadsNoBody(t *testing.T) {
 		require.NoError(t, err)
 	}
 	a.account.snapshots.stop()
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	recovery, err := a.Recovery()
 	require.NoError(t, err)
 	cold := openStore(t, count)

@@ -96,7 +96,7 @@ func (h *Account) DeletedStorage(ctx context.Context, name string) (int64, error
 		if r.Deleted == 0 {
 			continue
 		}
-		p, err := a.page(ctx, r)
+		p, err := a.pages.Page(ctx, r)
 		if err != nil {
 			return 0, err
 		}

@@ -122,7 +122,7 @@ func TestUsageAndHistory(t *testing.T) {
 	v := selectInbox(t, a)
 	_, err = v.Copy(ctx, UIDs(1, 2), "Work")
 	require.NoError(t, err)
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	_, err = v.Store(ctx, UIDs(3), FlagsAdd, []string{FlagDeleted}, StoreOptions{})
 	require.NoError(t, err)
 	_, err = v.Expunge(ctx, nil)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -111,7 +112,7 @@ func (a *account) whole(ctx context.Context, s *state.Account) error {
 		return err
 	}
 	for src, last := range sources {
-		metas, err := a.readMetas(ctx, src)
+		metas, err := a.pages.ReadMetadata(ctx, src)
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (a *account) rebuild(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.store.cache.forget(a.id)
+	a.store.cache.Forget(a.id)
 	if _, err := a.committer.CatchUp(ctx); err != nil {
 		return err
 	}
@@ -207,5 +208,5 @@ func (a *account) fencedSnapshot(ctx context.Context) error {
 	if err := a.fence(ctx); err != nil {
 		return err
 	}
-	return a.snapshotSince(ctx, began, rewrite{})
+	return a.writeSnapshot(ctx, began, pages.Rewrite{})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -275,7 +276,7 @@ func (a *account) beginAnew(ctx context.Context) error {
 			return &state.ClearRecent{Mailbox: 1, UID: 1}, nil // it changes nothing
 		})
 		if err == nil {
-			return a.snapshotSince(ctx, began, rewrite{})
+			return a.writeSnapshot(ctx, began, pages.Rewrite{})
 		}
 		if !errors.Is(err, errOvertaken) {
 			return err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
@@ -63,9 +64,12 @@ func (v *View) find(ctx context.Context, a *account, q *Query, looked func(index
 			return
 		}
 		t := &p.told
-		filter := func(r *state.PageRef) bool { return mayMatch(p.query, r) }
-		near := &nearby{}
-		for hit, err := range walkPages(ctx, a, t.box, t.ghosts, p.bounds(p.query), near, filter) {
+		near := &pages.Nearby{}
+		walk := pages.Walk{
+			Mailbox: t.box, Removed: t.ghosts, UIDs: p.bounds(p.query), Near: near,
+			Want: func(r *state.PageRef) bool { return mayMatch(p.query, r) },
+		}
+		for hit, err := range a.pages.Walk(ctx, walk) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -76,7 +80,7 @@ func (v *View) find(ctx context.Context, a *account, q *Query, looked func(index
 				yield(nil, err)
 				return
 			}
-			looked(hit.index)
+			looked(hit.Index)
 			if ok && !yield(c, nil) {
 				return
 			}

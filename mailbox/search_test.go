@@ -47,7 +47,7 @@ func TestSearchKeys(t *testing.T) {
 		day(11, 0), FlagDeleted, FlagDraft)
 	// 4: nothing.
 	add("", day(12, 12), FlagAnswered)
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	v := selectInbox(t, a)
 	require.True(t, func() bool {
 		for m, err := range v.Messages(ctx, UIDs(3)) {
@@ -162,7 +162,7 @@ func TestSearchReadsWhatItMust(t *testing.T) {
 	flagAll(t, other, All(), FlagsAdd, true, FlagSeen)
 	flagAll(t, other, UIDs(300, 5000), FlagsAdd, true, FlagDeleted)
 	flagAll(t, other, UIDs(4000), FlagsRemove, true, FlagSeen)
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	syncView(t, v, false)
 	reads := func(q *Query) int {
 		count.Reset()

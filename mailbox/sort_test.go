@@ -84,7 +84,7 @@ func TestSortReadsNoBody(t *testing.T) {
 		_, err := a.Append(ctx, Inbox, strings.NewReader(text), AppendOptions{})
 		require.NoError(t, err)
 	}
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	v := selectInbox(t, a)
 	before := count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: "body"}]
 	for k := SortArrival; k <= SortDisplayTo; k++ {
@@ -114,7 +114,7 @@ func benchMailbox(b *testing.B) *View {
 		require.NoError(b, err)
 	}
 	a.account.snapshots.stop()
-	require.NoError(b, a.account.writeSnapshot(ctx))
+	require.NoError(b, snapshotNow(ctx, a.account))
 	return selectInbox(b, a)
 }
 

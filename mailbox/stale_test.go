@@ -41,7 +41,7 @@ func TestProcessThatStoodStill(t *testing.T) {
 		}
 		for range before {
 			add(a, 5)
-			require.NoError(t, a.account.writeSnapshot(ctx))
+			require.NoError(t, snapshotNow(ctx, a.account))
 		}
 		add(a, 5)
 		v := selectInbox(t, a)
@@ -56,7 +56,7 @@ func TestProcessThatStoodStill(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, b.account.catchUp(ctx))
 			b.account.snapshots.done.Wait()
-			require.NoError(t, b.account.writeSnapshot(ctx))
+			require.NoError(t, snapshotNow(ctx, b.account))
 		}
 		_, err := blobs.Stat(ctx, a.account.prefix+"log/0000000000000002")
 		require.Error(t, err, "the log was not trimmed")
@@ -78,7 +78,7 @@ func TestProcessThatStoodStill(t *testing.T) {
 		flagAll(t, v, All(), FlagsAdd, false, FlagSeen)
 		add(a, 1)
 		require.NoError(t, a.account.adopt(ctx))
-		require.NoError(t, a.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, a.account))
 		syncView(t, v, false)
 		require.Equal(t, told+20, readAllOf(v))
 		_, err = a.Check(ctx, func(p Problem) {
@@ -104,7 +104,7 @@ func TestTwoSnapshotsOfOnePosition(t *testing.T) {
 	}
 	require.NoError(t, b.account.catchUp(ctx))
 	for _, h := range []*Account{a, b} {
-		require.NoError(t, h.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, h.account))
 	}
 	require.Equal(t, a.account.state().ByName(Inbox).Pages[0].ID, b.account.state().ByName(Inbox).Pages[0].ID)
 	require.Len(t, accountObjects(t, blobs, a.account.prefix+"snap/"), 1)
@@ -137,7 +137,7 @@ func TestSnapshotFailsAnywhere(t *testing.T) {
 				}
 				return blobtest.Fault{}
 			})
-			err := a.account.writeSnapshot(once)
+			err := snapshotNow(once, a.account)
 			cancel()
 			faulty.SetPlan(nil)
 			if whole = seen < n; whole {
@@ -147,7 +147,7 @@ func TestSnapshotFailsAnywhere(t *testing.T) {
 			}
 			_, err = a.Append(ctx, Inbox, strings.NewReader(mail(9)), AppendOptions{})
 			require.NoError(t, err)
-			require.NoError(t, a.account.writeSnapshot(ctx))
+			require.NoError(t, snapshotNow(ctx, a.account))
 			_, err = a.Check(ctx, func(p Problem) {
 				if !p.Harmless {
 					t.Errorf("call %d: %v", n, p)

@@ -19,6 +19,7 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/observe"
 )
 
@@ -67,7 +68,7 @@ type Store struct {
 	salt     []byte
 	restored bool // from an older state, some time: accounts look whether they were told
 	nameKey  crypto.Key
-	cache    *cache
+	cache    *pages.Cache
 	verified *crypto.Verified
 
 	passwords *crypto.Costs
@@ -154,7 +155,7 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{
-		blobs: blobs, opts: o, logger: o.Logger, cache: newCache(o.CacheBytes), freshness: defaultFreshness,
+		blobs: blobs, opts: o, logger: o.Logger, cache: pages.NewCache(o.CacheBytes), freshness: defaultFreshness,
 		verified: crypto.NewVerified(crypto.VerifiedOptions{}), passwords: crypto.NewCosts(o.Password),
 		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
 	}
@@ -296,8 +297,8 @@ type StoreStats struct {
 
 // Stats returns what the store holds in memory.
 func (s *Store) Stats() StoreStats {
-	var st StoreStats
-	s.cache.stats(&st)
+	c := s.cache.Stats()
+	st := StoreStats{CacheBytes: c.Bytes, CacheItems: c.Items, CacheHits: c.Hits, CacheMisses: c.Misses}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.Accounts, st.Inboxes = len(s.accounts), len(s.inboxes)
@@ -462,7 +463,7 @@ func (s *Store) retire(a *account) {
 		a.snapshots.stop()
 		ctx, cancel := context.WithTimeout(s.retired, snapshotTimeout)
 		defer cancel()
-		if err := a.snapshot(ctx); err != nil && s.retired.Err() == nil {
+		if err := a.snapshotIfDue(ctx); err != nil && s.retired.Err() == nil {
 			s.logger.Warn("snapshot failed", "log", a.prefix, "error", err)
 		}
 		a.collectIfDue(s.closing)
@@ -475,7 +476,7 @@ func (s *Store) forget(a *account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.accounts[a.id] == nil {
-		s.cache.forget(a.id)
+		s.cache.Forget(a.id)
 	}
 }
 

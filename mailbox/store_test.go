@@ -197,7 +197,7 @@ func TestNothingReadableReachesTheStore(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, a.account.catchUp(ctx))
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	require.NoError(t, a.Rename(ctx, "Holidays-2031", "Quarterly-Figures"))
 	for _, err := range s.Deliver(ctx, []Recipient{{Account: secrets[0]}}, strings.NewReader(text)) {
 		require.NoError(t, err)
@@ -455,7 +455,7 @@ func TestDamagedObjectsAreNamedAndContained(t *testing.T) {
 		_, err := a.Append(ctx, Inbox, strings.NewReader(mail(i)), AppendOptions{})
 		require.NoError(t, err)
 	}
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	_, err := a.Check(ctx, func(p Problem) { t.Errorf("clean account: %v", p) })
 	require.NoError(t, err)
 	_, err = s.Check(ctx, func(p Problem) { t.Errorf("clean store: %v", p) })

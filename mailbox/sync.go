@@ -1,9 +1,11 @@
 package mailbox
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -35,14 +37,14 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 			return nil, err
 		}
 	}
-	near := &nearby{}
-	for hit, err := range walk(ctx, a, n.box, n.ghosts, changed, near) {
+	near := &pages.Nearby{}
+	for hit, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: n.box, Removed: n.ghosts, UIDs: changed, Near: near}) {
 		if err != nil {
 			return nil, err
 		}
 		c.Updated = append(c.Updated, n.message(v.handle, hit, near))
 	}
-	for hit, err := range walk(ctx, a, n.box, n.ghosts, hushed, near) {
+	for hit, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: n.box, Removed: n.ghosts, UIDs: hushed, Near: near}) {
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +70,7 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 // of which it knows.
 func (v *View) follow(ctx context.Context, a *account, was *told, next *state.Mailbox) (n *told, changed, hushed state.UIDSet, err error) {
 	expect := v.expectation(next)
-	gone, err := diff(ctx, a, was.box, next, func(u UID, old, now state.FlagBits) {
+	gone, err := a.pages.Diff(ctx, was.box, next, func(u UID, old, now state.FlagBits) {
 		if flags, silent := expect(u, old); !silent || flags != now {
 			changed.Add(u)
 		} else {
@@ -81,7 +83,7 @@ func (v *View) follow(ctx context.Context, a *account, was *told, next *state.Ma
 	n = &told{box: next, ghosts: was.ghosts, recents: was.recents}
 	if len(gone) > 0 {
 		n.ghosts = slices.Concat(n.ghosts, gone)
-		slices.SortFunc(n.ghosts, func(a, b ghost) int { return int(int64(a.uid) - int64(b.uid)) })
+		slices.SortFunc(n.ghosts, func(a, b pages.Removed) int { return cmp.Compare(a.UID, b.UID) })
 	}
 	n.recent = v.claim(next, was.box.UIDNext)
 	more, err := n.countRecent(ctx, a, was.box.UIDNext)
@@ -150,11 +152,11 @@ func (v *View) claim(box *state.Mailbox, from UID) state.UIDSet {
 func (t *told) countRecent(ctx context.Context, a *account, from UID) (int, error) {
 	n := 0
 	for _, r := range t.recent[t.recent.Index(from):] {
-		below, err := a.rowsBelow(ctx, t.box, max(r.First, from))
+		below, err := a.pages.RowsBelow(ctx, t.box, max(r.First, from))
 		if err != nil {
 			return 0, err
 		}
-		upTo, err := a.rowsBelow(ctx, t.box, r.Last+1)
+		upTo, err := a.pages.RowsBelow(ctx, t.box, r.Last+1)
 		if err != nil {
 			return 0, err
 		}
@@ -168,25 +170,15 @@ func (t *told) tellGone(ctx context.Context, a *account) ([]Expunged, error) {
 	if len(t.ghosts) == 0 {
 		return nil, nil
 	}
-	out := make([]Expunged, 0, len(t.ghosts))
-	// The ghosts before one have been told by then, so what is before it are the
-	// rows. Both are in order: one walk over the pages finds them all.
-	below, at := 0, cursor{pages: t.box.Pages}
-	for _, g := range t.ghosts {
-		for !at.done() && at.pages[at.k].Last < g.uid {
-			below += at.pages[at.k].Count
-			at.skip()
-		}
-		index := below
-		if !at.done() && at.pages[at.k].First < g.uid {
-			if err := at.load(ctx, a); err != nil {
-				return nil, err
-			}
-			i, _ := at.page.Find(g.uid)
-			index += i
-		}
-		out = append(out, Expunged{Index: index, UID: g.uid})
-		if t.recent.Has(g.uid) {
+	// Those before one have been told by then: what is before it is in the mailbox.
+	below, err := a.pages.Below(ctx, t.box, t.ghosts)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Expunged, len(t.ghosts))
+	for i, g := range t.ghosts {
+		out[i] = Expunged{Index: below[i], UID: g.UID}
+		if t.recent.Has(g.UID) {
 			t.recents--
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 )
 
 // tamperWorld is a store in which two accounts have a bit of everything, and what
@@ -72,7 +73,7 @@ func newTamperWorld(t *testing.T) *tamperWorld {
 		require.NoError(t, err)
 		w.token = token.Export()
 		round()
-		require.NoError(t, a.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, a.account))
 		// What follows the newest snapshot: two deliveries and two entries of the owner's.
 		for i := range 2 {
 			require.NoError(t, s.Deliver(ctx, []Recipient{{Account: name}}, strings.NewReader(mail(8+i)))[0])
@@ -151,20 +152,20 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 	add("newest entry", "log/", fmt.Sprintf("log/%016d", logs+2), -1)
 	add("entry before the snapshot", "log/", fmt.Sprintf("log/%016d", logs+1), 3)
 	add("newest snapshot", "snap/", fmt.Sprintf("snap/%016d", logs), -1)
-	add("page", objectPage+"/", objectPage+"/"+id, w.pageInUse(t, s, list(w.prefix+objectPage+"/")))
-	add("metadata", objectMeta+"/", objectMeta+"/"+id, 0)
+	add("page", pages.KindPage+"/", pages.KindPage+"/"+id, w.pageInUse(t, s, list(w.prefix+pages.KindPage+"/")))
+	add("metadata", pages.KindMetadata+"/", pages.KindMetadata+"/"+id, 0)
 	add("body", "body/", "body/"+id, 2)
 	add("note of a collection", objectMark+"/", objectMark+"/"+id, 0)
 	w.targets = append(w.targets, tamperTarget{kind: "note of a removal", name: list(goneFolder)[0], free: goneFolder + id, with: "identity"})
 }
 
 // pageInUse returns the index of a page that the newest state has.
-func (w *tamperWorld) pageInUse(t *testing.T, s *Store, pages []string) int {
+func (w *tamperWorld) pageInUse(t *testing.T, s *Store, names []string) int {
 	a := openWith(t, s, "ann", w.ids["ann"])
 	for _, m := range a.account.state().Mailboxes {
 		for _, r := range m.Pages {
 			if r.ID != [16]byte{} {
-				return slices.Index(pages, a.account.log.ObjectName(objectPage, r.ID))
+				return slices.Index(names, a.account.log.ObjectName(pages.KindPage, r.ID))
 			}
 		}
 	}

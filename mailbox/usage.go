@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 )
 
 // Count is a number of objects and their bytes.
@@ -56,7 +57,7 @@ func (s *Store) usage(ctx context.Context, prefix string, each func(object strin
 			u.Bodies.add(info.Size)
 		case "log":
 			u.Entries.add(info.Size)
-		case "snap", objectPage, objectMeta:
+		case "snap", pages.KindPage, pages.KindMetadata:
 			u.Snapshots.add(info.Size)
 		case "key", "slot":
 			u.Keys.add(info.Size)
@@ -91,7 +92,7 @@ func (h *Account) Contents(ctx context.Context) (Contents, error) {
 	var c Contents
 	c.Usage, err = a.store.usage(ctx, a.prefix, func(object string, size int64) {
 		switch kind, _, _ := strings.Cut(object, "/"); kind {
-		case "body", objectPage, objectMeta:
+		case "body", pages.KindPage, pages.KindMetadata:
 			sizes[object] = size
 		}
 	})
@@ -108,15 +109,15 @@ func (h *Account) Contents(ctx context.Context) (Contents, error) {
 		c.Size += int64(m.Size)
 		for _, r := range m.Pages {
 			if r.Page == nil {
-				used(objectPage, r.ID)
+				used(pages.KindPage, r.ID)
 			}
-			p, err := a.page(ctx, r)
+			p, err := a.pages.Page(ctx, r)
 			if err != nil {
 				return Contents{}, err
 			}
 			for _, src := range p.Sources {
 				if src.Entry == 0 {
-					used(objectMeta, src.Segment)
+					used(pages.KindMetadata, src.Segment)
 				}
 			}
 			for i := range p.Bodies {

@@ -43,7 +43,7 @@ func (v *View) Vanished(ctx context.Context, since ModSeq, set Set, known Known)
 	}
 	var ghosts state.UIDSet // they are told as they should be, later
 	for _, g := range t.ghosts {
-		ghosts.Add(g.uid)
+		ghosts.Add(g.UID)
 	}
 	var out []Range
 	for _, r := range gone.Without(ghosts) {
@@ -83,7 +83,7 @@ func (t *told) named(set Set) state.UIDSet {
 func (t *told) intact(ctx context.Context, a *account, known Known) (UID, error) {
 	var failed error
 	n := sort.Search(min(len(known.Seqs), len(known.UIDs)), func(i int) bool {
-		below, err := a.rowsBelow(ctx, t.box, known.UIDs[i])
+		below, err := a.pages.RowsBelow(ctx, t.box, known.UIDs[i])
 		if err != nil {
 			failed = err
 		}
@@ -105,7 +105,7 @@ func (t *told) absent(ctx context.Context, a *account, within state.UIDSet) (sta
 			there = append(there, state.UIDRun{First: r.First, Last: r.Last})
 			continue
 		}
-		p, err := a.page(ctx, r)
+		p, err := a.pages.Page(ctx, r)
 		if err != nil {
 			return nil, err
 		}

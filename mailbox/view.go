@@ -3,9 +3,9 @@ package mailbox
 import (
 	"context"
 	"iter"
-	"math"
 	"sync"
 
+	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -32,19 +32,12 @@ type View struct {
 // told is a picture of a mailbox that a session has.
 type told struct {
 	box     *state.Mailbox
-	ghosts  []ghost      // expunged but not told, ascending by UID
-	recent  state.UIDSet // UIDs that are \Recent for the session
-	recents int          // how many of its messages those are
+	ghosts  []pages.Removed // expunged but not told, ascending by UID
+	recent  state.UIDSet    // UIDs that are \Recent for the session
+	recents int             // how many of its messages those are
 }
 
 func (t *told) len() int { return t.box.Messages + len(t.ghosts) }
-
-// ghost is a message that is gone from the mailbox and not yet from the view.
-type ghost struct {
-	page *state.Page
-	i    int
-	uid  UID
-}
 
 // Expunged is a message that the session is told is gone. Index is its place at
 // that moment of the telling: each one counts those before it as gone.
@@ -143,7 +136,7 @@ func (v *View) FirstUnseen(ctx context.Context) (index int, ok bool, err error) 
 	start := 0
 	for _, r := range t.box.Pages {
 		if r.Unseen > 0 {
-			p, err := a.page(ctx, r)
+			p, err := a.pages.Page(ctx, r)
 			if err != nil {
 				return 0, false, err
 			}
@@ -182,90 +175,21 @@ func (v *View) MessagesSince(ctx context.Context, set Set, since ModSeq) iter.Se
 			yield(nil, err)
 			return
 		}
-		near := &nearby{}
-		changed := func(r *state.PageRef) bool { return r.MaxModSeq > since }
-		for hit, err := range walkPages(ctx, a, t.box, t.ghosts, uids, near, changed) {
+		near := &pages.Nearby{}
+		walk := pages.Walk{
+			Mailbox: t.box, Removed: t.ghosts, UIDs: uids, Near: near,
+			Want: func(r *state.PageRef) bool { return r.MaxModSeq > since },
+		}
+		for hit, err := range a.pages.Walk(ctx, walk) {
 			if err != nil {
 				if !yield(nil, err) {
 					return
 				}
 				continue
 			}
-			if hit.page.ModSeqs[hit.i] > since && !yield(t.message(v.handle, hit, near), nil) {
+			if hit.Page.ModSeqs[hit.Row] > since && !yield(t.message(v.handle, hit, near), nil) {
 				return
 			}
 		}
-	}
-}
-
-// hit is a message found by walk.
-type hit struct {
-	index int
-	page  *state.Page
-	i     int
-}
-
-// walk yields the messages of a mailbox and its ghosts that are in a set, in
-// order, and reads only pages that the set touches, some of them ahead; and so
-// will near, if it is not nil, while the loop lasts.
-func walk(ctx context.Context, a *account, box *state.Mailbox, ghosts []ghost, uids state.UIDSet, near *nearby) iter.Seq2[hit, error] {
-	return walkPages(ctx, a, box, ghosts, uids, near, func(*state.PageRef) bool { return true })
-}
-
-// walkPages is walk without the pages that want refuses. Ghosts are not refused.
-func walkPages(ctx context.Context, a *account, box *state.Mailbox, ghosts []ghost, uids state.UIDSet, near *nearby, want func(*state.PageRef) bool) iter.Seq2[hit, error] {
-	return func(yield func(hit, error) bool) {
-		var wanted []*state.PageRef
-		for _, r := range box.Pages {
-			if uids.Touches(r.First, r.Last) && want(r) {
-				wanted = append(wanted, r)
-			}
-		}
-		front, reached := newAhead(ctx, a, wanted, uids), 0
-		defer front.end()
-		near.begin(front)
-		start, g := 0, 0
-		// haunt yields the wanted ghosts below a UID. A ghost's index is the
-		// number of rows and of ghosts before it.
-		haunt := func(below UID) bool {
-			for ; g < len(ghosts) && ghosts[g].uid < below; g++ {
-				if uids.Has(ghosts[g].uid) && !yield(hit{start + g, ghosts[g].page, ghosts[g].i}, nil) {
-					return false
-				}
-			}
-			return true
-		}
-		for _, r := range box.Pages {
-			if !haunt(r.First) {
-				return
-			}
-			if g == len(ghosts) || ghosts[g].uid > r.Last {
-				// No ghost among the page's rows: it can be left out.
-				if !uids.Touches(r.First, r.Last) || !want(r) {
-					start += r.Count
-					continue
-				}
-			}
-			if reached < len(wanted) && wanted[reached] == r {
-				front.reach(reached)
-				reached++
-			}
-			p, err := a.page(ctx, r)
-			if err != nil {
-				// Whoever goes on gets the messages of the other pages.
-				if !yield(hit{}, err) {
-					return
-				}
-				start += r.Count
-				continue
-			}
-			for i, u := range p.UIDs {
-				if !haunt(u) || uids.Has(u) && !yield(hit{start + g, p, i}, nil) {
-					return
-				}
-				start++
-			}
-		}
-		haunt(math.MaxUint32)
 	}
 }

@@ -392,7 +392,7 @@ func TestRenameInboxWhileSelected(t *testing.T) {
 		_, err := m.Meta(ctx)
 		require.NoError(t, err)
 	}
-	require.NoError(t, a.account.writeSnapshot(ctx))
+	require.NoError(t, snapshotNow(ctx, a.account))
 	flagAll(t, old, All(), FlagsSet, true, FlagSeen)
 	st, err := a.Status(ctx, "old/mail")
 	require.NoError(t, err)
@@ -450,7 +450,7 @@ func TestManyMessagesAtOnce(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, done.Dest, int(n/2))
 	})
-	limit("a snapshot", 4*time.Second, func() { require.NoError(t, a.account.writeSnapshot(ctx)) })
+	limit("a snapshot", 4*time.Second, func() { require.NoError(t, snapshotNow(ctx, a.account)) })
 	require.Less(t, len(a.account.state().ByName(Inbox).Pages), int(n)/2/state.PageRows*5/4+2, "small pages are joined")
 }
 

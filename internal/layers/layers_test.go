@@ -38,9 +38,10 @@ var allowed = map[string][]string{
 	"eventlog":             {"blob", "crypto", "observe", "internal/jitter"},
 	"internal/jitter":      {},
 
-	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state"},
+	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages"},
 	"mailbox/message":         {},
 	"mailbox/internal/state":  {"crypto", "eventlog", "mailbox/message"},
+	"mailbox/internal/pages":  {"blob", "crypto", "eventlog", "mailbox/message", "mailbox/internal/state"},
 	"mailbox/internal/golden": {},
 
 	"imapadapter":                    {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire", "imapadapter/internal/frame", "imapadapter/internal/deflate"},

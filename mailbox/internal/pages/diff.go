@@ -1,4 +1,4 @@
-package mailbox
+package pages
 
 import (
 	"context"
@@ -21,9 +21,9 @@ type cursor struct {
 func (c *cursor) done() bool { return c.k == len(c.pages) }
 
 // load makes the cursor's page ready.
-func (c *cursor) load(ctx context.Context, a *account) (err error) {
+func (c *cursor) load(ctx context.Context, s *Store) (err error) {
 	if c.page == nil {
-		c.page, err = a.page(ctx, c.pages[c.k])
+		c.page, err = s.Page(ctx, c.pages[c.k])
 	}
 	return err
 }
@@ -42,10 +42,14 @@ func samePage(a, b *state.PageRef) bool {
 	return a == b || a.Count == b.Count && a.First == b.First && a.Last == b.Last && a.MaxModSeq == b.MaxModSeq
 }
 
-// diff returns the messages of old that are not in next, and calls changed, in
+// ErrExpired says that a page is not in the store any more because no kept snapshot
+// needs it.
+var ErrExpired = errors.New("view was not moved on for too long")
+
+// Diff returns the messages of old that are not in next, and calls changed, in
 // order, for those in both whose flags were changed. It reads only pages that
-// differ.
-func diff(ctx context.Context, a *account, old, next *state.Mailbox, changed func(u UID, old, now state.FlagBits)) (gone []ghost, err error) {
+// differ. It fails with [ErrExpired] if old is older than what is kept.
+func (s *Store) Diff(ctx context.Context, old, next *state.Mailbox, changed func(u state.UID, old, now state.FlagBits)) (gone []Removed, err error) {
 	if old == next {
 		return nil, nil
 	}
@@ -56,12 +60,12 @@ func diff(ctx context.Context, a *account, old, next *state.Mailbox, changed fun
 			n.skip()
 			continue
 		}
-		if err := o.load(ctx, a); err != nil {
+		if err := o.load(ctx, s); err != nil {
 			return nil, expired(err, o.pages[o.k], next)
 		}
-		is := UID(math.MaxUint32)
+		is := state.UID(math.MaxUint32)
 		if !n.done() {
-			if err := n.load(ctx, a); err != nil {
+			if err := n.load(ctx, s); err != nil {
 				return nil, err
 			}
 			is = n.page.UIDs[n.i]
@@ -69,7 +73,7 @@ func diff(ctx context.Context, a *account, old, next *state.Mailbox, changed fun
 		was := o.page.UIDs[o.i]
 		switch {
 		case n.done() || was < is:
-			gone = append(gone, ghost{o.page, o.i, was})
+			gone = append(gone, Removed{o.page, o.i, was})
 			o.step()
 		case was == is:
 			if o.page.ModSeqs[o.i] != n.page.ModSeqs[n.i] {
@@ -92,4 +96,27 @@ func expired(err error, r *state.PageRef, now *state.Mailbox) error {
 		return fmt.Errorf("%w: %w", ErrExpired, err)
 	}
 	return err
+}
+
+// Below returns, for each of some messages that were removed from a mailbox, in
+// ascending order of their UIDs, how many messages of it have a smaller UID. One pass
+// over the pages finds them all.
+func (s *Store) Below(ctx context.Context, m *state.Mailbox, removed []Removed) ([]int, error) {
+	out := make([]int, len(removed))
+	rows, at := 0, cursor{pages: m.Pages}
+	for i, gone := range removed {
+		for !at.done() && at.pages[at.k].Last < gone.UID {
+			rows += at.pages[at.k].Count
+			at.skip()
+		}
+		out[i] = rows
+		if !at.done() && at.pages[at.k].First < gone.UID {
+			if err := at.load(ctx, s); err != nil {
+				return nil, err
+			}
+			row, _ := at.page.Find(gone.UID)
+			out[i] += row
+		}
+	}
+	return out, nil
 }

@@ -1,4 +1,4 @@
-package mailbox
+package pages
 
 import (
 	"container/list"
@@ -6,11 +6,13 @@ import (
 	"sync"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
-// cache holds decoded pages and metadata of all accounts of a process within one
-// bound. What it drops is read again when it is asked for.
-type cache struct {
+// Cache holds decoded pages and metadata of all accounts of a process within one
+// bound. What it drops is read again when it is needed. It may be used from many
+// goroutines.
+type Cache struct {
 	mu    sync.Mutex // protects what follows
 	bytes int64
 	max   int64
@@ -25,7 +27,7 @@ type cache struct {
 type cacheKey struct {
 	account  eventlog.ID
 	object   eventlog.ObjectID
-	position ModSeq
+	position state.ModSeq
 }
 
 type cacheItem struct {
@@ -34,11 +36,12 @@ type cacheItem struct {
 	size  int64
 }
 
-func newCache(maxBytes int64) *cache {
-	return &cache{max: maxBytes, items: map[cacheKey]*list.Element{}, loads: map[cacheKey]chan struct{}{}}
+// NewCache returns an empty cache of a size in bytes.
+func NewCache(maxBytes int64) *Cache {
+	return &Cache{max: maxBytes, items: map[cacheKey]*list.Element{}, loads: map[cacheKey]chan struct{}{}}
 }
 
-func (c *cache) get(k cacheKey) any {
+func (c *Cache) get(k cacheKey) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.items[k]
@@ -51,16 +54,24 @@ func (c *cache) get(k cacheKey) any {
 	return e.Value.(*cacheItem).value
 }
 
-// stats fills in what is asked of the cache.
-func (c *cache) stats(s *StoreStats) {
+// CacheStats are a cache's figures: its size in bytes and in values, and how often a
+// value was there when it was needed, or was not.
+type CacheStats struct {
+	Bytes        int64
+	Items        int
+	Hits, Misses uint64
+}
+
+// Stats returns the cache's figures.
+func (c *Cache) Stats() CacheStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.CacheBytes, s.CacheItems, s.CacheHits, s.CacheMisses = c.bytes, len(c.items), c.hits, c.misses
+	return CacheStats{Bytes: c.bytes, Items: len(c.items), Hits: c.hits, Misses: c.misses}
 }
 
 // put keeps a value of a size in bytes, if that is not more than a quarter of
 // the cache, and drops what was not used for longest.
-func (c *cache) put(k cacheKey, value any, size int64) {
+func (c *Cache) put(k cacheKey, value any, size int64) {
 	const overhead = 200 // of the list, the map and the item
 	size += overhead
 	c.mu.Lock()
@@ -76,9 +87,9 @@ func (c *cache) put(k cacheKey, value any, size int64) {
 }
 
 // load returns what is cached under a key, or else what read returns, which it
-// caches. Of calls that miss together one reads and the others wait for it; they
-// read themselves if it failed, or read what is too large to be kept.
-func (c *cache) load(ctx context.Context, k cacheKey, read func() (value any, size int64, err error)) (any, error) {
+// caches. Of calls that miss together one reads and the others wait for it. They
+// read themselves if it failed, or if the value is too large to be kept.
+func (c *Cache) load(ctx context.Context, k cacheKey, read func() (value any, size int64, err error)) (any, error) {
 	for waited := false; ; waited = true {
 		v, reading := c.join(k)
 		switch {
@@ -98,9 +109,9 @@ func (c *cache) load(ctx context.Context, k cacheKey, read func() (value any, si
 	}
 }
 
-// join returns the value of a key, or a channel that is closed when the one who
-// reads it is done, or neither: then the caller is the one.
-func (c *cache) join(k cacheKey) (any, <-chan struct{}) {
+// join returns the value of a key; or, if another call reads it, a channel that is
+// closed when that call ends; or neither: then the caller reads it.
+func (c *Cache) join(k cacheKey) (any, <-chan struct{}) {
 	if v := c.get(k); v != nil {
 		return v, nil
 	}
@@ -116,7 +127,7 @@ func (c *cache) join(k cacheKey) (any, <-chan struct{}) {
 	return nil, nil
 }
 
-func (c *cache) lead(k cacheKey, read func() (any, int64, error)) (any, error) {
+func (c *Cache) lead(k cacheKey, read func() (any, int64, error)) (any, error) {
 	defer func() { // also if read panics
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -131,10 +142,10 @@ func (c *cache) lead(k cacheKey, read func() (any, int64, error)) (any, error) {
 }
 
 // holds reports whether a value of a size would be kept for a while.
-func (c *cache) holds(size int64) bool { return size <= c.max/8 }
+func (c *Cache) holds(size int64) bool { return size <= c.max/8 }
 
-// forget drops all of an account.
-func (c *cache) forget(account eventlog.ID) {
+// Forget drops all of an account.
+func (c *Cache) Forget(account eventlog.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k, e := range c.items {
@@ -144,7 +155,7 @@ func (c *cache) forget(account eventlog.ID) {
 	}
 }
 
-func (c *cache) remove(e *list.Element) {
+func (c *Cache) remove(e *list.Element) {
 	i := c.order.Remove(e).(*cacheItem)
 	c.bytes -= i.size
 	delete(c.items, i.key)

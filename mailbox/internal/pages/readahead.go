@@ -1,4 +1,4 @@
-package mailbox
+package pages
 
 import (
 	"context"
@@ -17,18 +17,18 @@ const (
 	rowsAhead     = 8 * state.PageRows
 )
 
-// ahead reads pages and metadata into the cache before a loop over messages comes
+// readAhead reads pages and metadata into the cache before a loop over messages comes
 // to them, several at once. What it could not read the loop meets again, with its
 // error.
-type ahead struct {
-	account *account
-	ctx     context.Context
-	stop    context.CancelFunc
-	work    sync.WaitGroup
-	pages   []*state.PageRef // that the loop wants, in order
-	uids    state.UIDSet
-	want    func(state.MetaSource) bool // sources that the loop wants; nil: all
-	began   int                         // pages before this one were asked for
+type readAhead struct {
+	store *Store
+	ctx   context.Context
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+	pages []*state.PageRef // that the loop wants, in order
+	uids  state.UIDSet
+	want  func(state.MetaSource) bool // sources that the loop wants; nil: all
+	began int                         // pages before this one were asked for
 
 	mu   sync.Mutex // protects what follows
 	over bool
@@ -39,17 +39,17 @@ type ahead struct {
 // rowPlace is a row of the pages of a loop.
 type rowPlace struct{ page, row int }
 
-// newAhead returns nil if the cache is too small to hold what is read ahead.
-func newAhead(ctx context.Context, a *account, pages []*state.PageRef, uids state.UIDSet) *ahead {
-	if !a.store.cache.holds(state.SegmentBytes) {
+// newReadAhead returns nil if the cache is too small to hold what is read ahead.
+func newReadAhead(ctx context.Context, s *Store, pages []*state.PageRef, uids state.UIDSet) *readAhead {
+	if !s.Cache.holds(state.SegmentBytes) {
 		return nil
 	}
 	ctx, stop := context.WithCancel(ctx)
-	return &ahead{account: a, ctx: ctx, stop: stop, pages: pages, uids: uids, open: map[state.MetaSource]struct{}{}}
+	return &readAhead{store: s, ctx: ctx, stop: stop, pages: pages, uids: uids, open: map[state.MetaSource]struct{}{}}
 }
 
 // end gives up what is under way, and waits for it.
-func (h *ahead) end() {
+func (h *readAhead) end() {
 	if h == nil {
 		return
 	}
@@ -61,20 +61,20 @@ func (h *ahead) end() {
 }
 
 // reach is called when the loop comes to its k-th page.
-func (h *ahead) reach(k int) {
+func (h *readAhead) reach(k int) {
 	if h == nil {
 		return
 	}
 	for h.began = max(h.began, k+1); h.began < min(k+1+pagesAhead, len(h.pages)); h.began++ {
 		if r := h.pages[h.began]; r.Page == nil {
-			h.work.Go(func() { h.account.page(h.ctx, r) })
+			h.work.Go(func() { h.store.Page(h.ctx, r) })
 		}
 	}
 }
 
-// metas is called when the loop asks for metadata that is not at hand: src, of the
+// metadata is called when the loop asks for metadata that is not at hand: src, of the
 // message with a UID. It begins to read what the messages after it have.
-func (h *ahead) metas(src state.MetaSource, u UID) {
+func (h *readAhead) metadata(src state.MetaSource, u state.UID) {
 	if h == nil {
 		return
 	}
@@ -107,19 +107,19 @@ func (h *ahead) metas(src state.MetaSource, u UID) {
 		} else {
 			segments++
 		}
-		h.work.Go(func() { h.account.metas(h.ctx, next) })
+		h.work.Go(func() { h.store.Metadata(h.ctx, next) })
 	}
 }
 
 // skip moves on to the first message after a UID. Called with the mutex.
-func (h *ahead) skip(u UID) {
+func (h *readAhead) skip(u state.UID) {
 	for h.at.page < len(h.pages) && h.pages[h.at.page].Last <= u {
 		h.at = rowPlace{h.at.page + 1, 0}
 	}
 	if h.at.page == len(h.pages) || h.pages[h.at.page].First > u {
 		return
 	}
-	if p, err := h.account.page(h.ctx, h.pages[h.at.page]); err == nil {
+	if p, err := h.store.Page(h.ctx, h.pages[h.at.page]); err == nil {
 		i, found := p.Find(u)
 		if found {
 			i++
@@ -130,9 +130,9 @@ func (h *ahead) skip(u UID) {
 
 // next returns the source of the next message that the loop wants. Called with the
 // mutex.
-func (h *ahead) next() (state.MetaSource, bool) {
+func (h *readAhead) next() (state.MetaSource, bool) {
 	for ; h.at.page < len(h.pages); h.at = (rowPlace{h.at.page + 1, 0}) {
-		p, err := h.account.page(h.ctx, h.pages[h.at.page])
+		p, err := h.store.Page(h.ctx, h.pages[h.at.page])
 		if err != nil {
 			return state.MetaSource{}, false
 		}

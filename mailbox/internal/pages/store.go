@@ -1,0 +1,192 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/state"
+	"github.com/letterlock/letterlock/mailbox/message"
+)
+
+// Kinds of sealed objects, see [eventlog.Log.PutObject].
+const (
+	KindPage     = "page"
+	KindMetadata = "meta"
+)
+
+// Store reads and writes what one account's state refers to. It may be used from many
+// goroutines.
+type Store struct {
+	ID     eventlog.ID // of the account
+	Prefix string      // of its objects
+	Log    *eventlog.Log
+	Blobs  blob.Store
+	Cache  *Cache
+}
+
+// Page returns a page, from the state, the cache or the store.
+func (s *Store) Page(ctx context.Context, ref *state.PageRef) (*state.Page, error) {
+	if ref.Page != nil {
+		return ref.Page, nil
+	}
+	v, err := s.Cache.load(ctx, cacheKey{account: s.ID, object: ref.ID}, func() (any, int64, error) {
+		p, err := s.ReadPage(ctx, ref)
+		if err != nil {
+			return nil, 0, err
+		}
+		return p, p.Memory(), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*state.Page), nil
+}
+
+// ReadPage reads a page from the store and does not cache it: a walk over all pages
+// would empty the cache.
+func (s *Store) ReadPage(ctx context.Context, ref *state.PageRef) (*state.Page, error) {
+	b, err := s.Log.GetObject(ctx, KindPage, ref.ID)
+	if err != nil {
+		return nil, err
+	}
+	p, err := state.DecodePage(b)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s: %w: %w", s.Log.ObjectName(KindPage, ref.ID), eventlog.ErrCorrupt, err)
+	}
+	if p.Len() != ref.Count || p.UIDs[0] != ref.First || p.UIDs[p.Len()-1] != ref.Last {
+		return nil, fmt.Errorf("mailbox: %s: not the page that was named: %w", s.Log.ObjectName(KindPage, ref.ID), eventlog.ErrCorrupt)
+	}
+	return p, nil
+}
+
+// Metadata returns the encoded metadata of all messages of a source.
+func (s *Store) Metadata(ctx context.Context, src state.MetaSource) ([][]byte, error) {
+	v, err := s.Cache.load(ctx, sourceKey(s.ID, src), func() (any, int64, error) {
+		metas, err := s.ReadMetadata(ctx, src)
+		if err != nil {
+			return nil, 0, err
+		}
+		return metas, metasMemory(metas), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.([][]byte), nil
+}
+
+func sourceKey(account eventlog.ID, src state.MetaSource) cacheKey {
+	return cacheKey{account: account, object: src.Segment, position: src.Entry}
+}
+
+func metasMemory(metas [][]byte) int64 {
+	size := int64(0)
+	for _, m := range metas {
+		size += int64(len(m)) + 24
+	}
+	return size
+}
+
+// ReadMetadata is Metadata without the cache.
+func (s *Store) ReadMetadata(ctx context.Context, src state.MetaSource) ([][]byte, error) {
+	if src.Entry != 0 {
+		entry, err := s.Log.ReadEntry(ctx, eventlog.Position(src.Entry))
+		if err != nil {
+			return nil, err
+		}
+		return state.EntryMetadata(entry)
+	}
+	b, err := s.Log.GetObject(ctx, KindMetadata, src.Segment)
+	if err != nil {
+		return nil, err
+	}
+	metas, err := state.DecodeSegment(b)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s: %w: %w", s.Log.ObjectName(KindMetadata, src.Segment), eventlog.ErrCorrupt, err)
+	}
+	return metas, nil
+}
+
+// CacheEntry caches the metadata of an entry that was read or appended: the next
+// listing needs it, and the next snapshot.
+func (s *Store) CacheEntry(e eventlog.Entry) {
+	if metas, err := state.EntryMetadata(e); err == nil && len(metas) > 0 {
+		src := state.MetaSource{Entry: state.ModSeq(e.Pos)}
+		s.Cache.put(sourceKey(s.ID, src), metas, metasMemory(metas))
+	}
+}
+
+// Message returns a message's metadata.
+func (s *Store) Message(ctx context.Context, src state.MetaSource, slot uint32) (*message.Message, error) {
+	metas, err := s.Metadata(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	return s.DecodeMessage(metas, slot)
+}
+
+// DecodeMessage decodes one message's metadata of a source.
+func (s *Store) DecodeMessage(metas [][]byte, slot uint32) (*message.Message, error) {
+	if int64(slot) >= int64(len(metas)) {
+		return nil, fmt.Errorf("mailbox: %s: metadata %d is not in its source: %w", s.Prefix, slot, eventlog.ErrCorrupt)
+	}
+	m, err := message.Decode(metas[slot])
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s: metadata %d: %w: %w", s.Prefix, slot, eventlog.ErrCorrupt, err)
+	}
+	return m, nil
+}
+
+// RowsBelow returns how many messages of a mailbox have a smaller UID.
+func (s *Store) RowsBelow(ctx context.Context, m *state.Mailbox, u state.UID) (int, error) {
+	k := m.PageOf(u)
+	below := 0
+	for _, ref := range m.Pages[:k] {
+		below += ref.Count
+	}
+	if k == len(m.Pages) || u <= m.Pages[k].First {
+		return below, nil
+	}
+	ref := m.Pages[k]
+	if ref.Dense() {
+		return below + int(u-ref.First), nil
+	}
+	p, err := s.Page(ctx, ref)
+	if err != nil {
+		return 0, err
+	}
+	i, _ := p.Find(u)
+	return below + i, nil
+}
+
+// PagesFor reads the pages that an event touches, for [state.Account.Apply].
+func (s *Store) PagesFor(ctx context.Context, a *state.Account, e state.Event) (state.PageSource, error) {
+	var read map[*state.PageRef]*state.Page
+	for _, ref := range a.PagesFor(e) {
+		if ref.Page != nil {
+			continue
+		}
+		p, err := s.Page(ctx, ref)
+		if errors.Is(err, fs.ErrNotExist) {
+			// It was collected while this process stood still: newer snapshots have
+			// another.
+			return nil, fmt.Errorf("%w: %w", eventlog.ErrTrimmed, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if read == nil {
+			read = map[*state.PageRef]*state.Page{}
+		}
+		read[ref] = p
+	}
+	return func(ref *state.PageRef) *state.Page {
+		if ref.Page != nil {
+			return ref.Page
+		}
+		return read[ref]
+	}, nil
+}
