@@ -32,7 +32,7 @@ func TestEventsOfATrimmedLog(t *testing.T) {
 		require.NoError(t, err)
 		_, err := a.Append(ctx, Inbox, strings.NewReader(mail(0)), AppendOptions{})
 		require.NoError(t, err)
-		require.NoError(t, a.account.writeSnapshot(ctx))
+		require.NoError(t, snapshotNow(ctx, a.account))
 	}
 	failed := 0
 	for _, err := range a.Events(ctx, 0) {
