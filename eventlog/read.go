@@ -1,7 +1,6 @@
 package eventlog
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -154,11 +153,8 @@ func (l *Log) accept(ctx context.Context, w window, i int) (Entry, error) {
 		data = append(data, rest...)
 	}
 	w.objects[i].data = nil // the entry owns it now
-	e, err := openTwice(ctx, l, l.entryName(pos), data, func(data []byte) (Entry, error) {
-		e, err := l.sealer.decode(at.head, data)
-		return e, cmp.Or(err, e.Junk)
-	})
-	if err != nil && e.Junk == nil {
+	e, err := l.sealer.decode(at.head, data)
+	if err != nil {
 		return Entry{}, l.explain(ctx, at, l.corrupt("read", pos, err))
 	}
 	if err := checkSeen(at, e.Head); err != nil {

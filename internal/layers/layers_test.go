@@ -46,20 +46,21 @@ var allowed = map[string][]string{
 
 	"imapadapter":                    {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire", "imapadapter/internal/frame", "imapadapter/internal/deflate"},
 	"imapadapter/guard":              {"imapadapter/internal/frame"},
+	"imapadapter/server":             {"mailbox", "mailbox/message", "observe", "imapadapter/internal/deflate", "imapadapter/internal/frame", "imapadapter/internal/translate", "imapadapter/internal/wire"},
 	"imapadapter/internal/translate": {"imapadapter/internal/wire", "mailbox", "mailbox/message"},
 	"imapadapter/internal/wire":      {"mailbox/message"},
 	"imapadapter/internal/frame":     {},
 	"imapadapter/internal/deflate":   {},
 
 	"lmtpadapter":         {"crypto", "eventlog", "mailbox", "observe"},
-	"examples":            {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "lmtpadapter"},
+	"examples":            {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "imapadapter/server", "lmtpadapter"},
 	"internal":            {},
 	"mailbox/mailboxtest": {"blob", "mailbox"},
 }
 
 // only says which packages may import what is outside.
 var only = map[string][]string{
-	"github.com/emersion/go-imap/":        {"imapadapter", "imapadapter/guard", "imapadapter/internal/translate", "examples"},
+	"github.com/emersion/go-imap/":        {"imapadapter", "imapadapter/guard", "imapadapter/server", "imapadapter/internal/translate", "examples"},
 	"github.com/emersion/go-smtp":         {"lmtpadapter"},
 	"github.com/emersion/go-message":      {"mailbox/message"},
 	"filippo.io/age":                      {"crypto"},
@@ -70,7 +71,7 @@ var only = map[string][]string{
 	"github.com/prometheus/":              {"observe/promobserver", "examples"},
 	"go.opentelemetry.io/":                {},
 	"net/http":                            {"examples", "blob/s3blob", "blob/s3blob/s3url", "internal/fakes3"},
-	"net":                                 {"imapadapter", "imapadapter/guard", "lmtpadapter", "examples", "blob/s3blob/s3url"},
+	"net":                                 {"imapadapter", "imapadapter/guard", "imapadapter/server", "lmtpadapter", "examples", "blob/s3blob/s3url"},
 }
 
 func TestLayers(t *testing.T) {

@@ -406,3 +406,13 @@ func (f *Reader) Release() {
 	f.lines, f.literals = 0, 0
 	f.bound = f.policy.Limits("")
 }
+
+// Held returns how many bytes of memory the current command takes.
+func (f *Reader) Held() int { return cap(f.text) }
+
+// Wipe overwrites what is kept of the current command and of what came with it: it held
+// a password. The command is not used any more.
+func (f *Reader) Wipe() {
+	clear(f.text[:cap(f.text)])
+	f.in.wipe()
+}

@@ -98,3 +98,16 @@ func (in *input) rest() {
 		in.buf = nil
 	}
 }
+
+// wipe overwrites what was consumed.
+func (in *input) wipe() {
+	space := in.first[:]
+	if in.buf != nil {
+		clear(space)
+		space = in.buf[:]
+	}
+	if len(in.pending) > 0 { // it reaches to the end of its buffer
+		space = space[:len(space)-cap(in.pending)]
+	}
+	clear(space)
+}

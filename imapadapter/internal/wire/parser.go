@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"math"
 	"strings"
 	"unicode/utf8"
@@ -98,8 +99,12 @@ func (p *Parser) TrySP() bool {
 
 // run takes the bytes that are ok, at least one.
 func (p *Parser) run(what string, ok func(byte) bool) string {
+	return string(p.runBytes(what, ok))
+}
+
+func (p *Parser) runBytes(what string, ok func(byte) bool) []byte {
 	if p.err != nil {
-		return ""
+		return nil
 	}
 	begin := p.i
 	for p.i < len(p.b) && ok(p.b[p.i]) {
@@ -108,7 +113,7 @@ func (p *Parser) run(what string, ok func(byte) bool) string {
 	if p.i == begin {
 		p.Fail("expected " + what)
 	}
-	return string(p.b[begin:p.i])
+	return p.b[begin:p.i]
 }
 
 // atomChar reports whether b is an ATOM-CHAR.
@@ -179,21 +184,24 @@ func (p *Parser) NString() (s string, ok bool) {
 
 // quoted takes a quoted string. Bytes beyond ASCII are taken if they are UTF-8:
 // clients send them whatever was enabled.
-func (p *Parser) quoted() string {
+func (p *Parser) quoted() string { return string(p.quotedBytes()) }
+
+// quotedBytes is quoted without a copy: it removes the backslashes where they stand.
+func (p *Parser) quotedBytes() []byte {
 	p.i++
 	begin, escaped := p.i, false
 	for ; ; p.i++ {
 		if p.i >= len(p.b) || p.b[p.i] == '\r' || p.b[p.i] == '\n' {
 			p.Fail("quoted string is not closed")
-			return ""
+			return nil
 		}
 		switch p.b[p.i] {
 		case '"':
-			s := string(p.b[begin:p.i])
+			s := p.b[begin:p.i]
 			p.i++
-			if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+			if !utf8.Valid(s) || bytes.IndexByte(s, 0) >= 0 {
 				p.Fail("quoted string is not UTF-8")
-				return ""
+				return nil
 			}
 			if escaped {
 				s = unescape(s)
@@ -203,43 +211,46 @@ func (p *Parser) quoted() string {
 			p.i++
 			if p.i >= len(p.b) || p.b[p.i] != '"' && p.b[p.i] != '\\' {
 				p.Fail("backslash before neither a quote nor a backslash")
-				return ""
+				return nil
 			}
 			escaped = true
 		}
 	}
 }
 
-func unescape(s string) string {
-	var b strings.Builder
+// unescape removes backslashes in place.
+func unescape(s []byte) []byte {
+	out := s[:0]
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' {
 			i++
 		}
-		b.WriteByte(s[i])
+		out = append(out, s[i])
 	}
-	return b.String()
+	return out
 }
 
 // literal takes a literal, whose bytes are behind its header.
-func (p *Parser) literal() string {
+func (p *Parser) literal() string { return string(p.literalBytes()) }
+
+func (p *Parser) literalBytes() []byte {
 	p.i++
 	n := p.Number()
 	p.Try('+')
 	p.Expect('}')
 	if p.err != nil {
-		return ""
+		return nil
 	}
 	rest := p.b[p.i:]
 	if len(rest) < 2 || rest[0] != '\r' || rest[1] != '\n' || int64(len(rest)-2) < int64(n) {
 		p.Fail("malformed literal")
-		return ""
+		return nil
 	}
 	p.i += 2 + int(n)
-	s := string(rest[2 : 2+n])
-	if strings.IndexByte(s, 0) >= 0 {
+	s := rest[2 : 2+n]
+	if bytes.IndexByte(s, 0) >= 0 {
 		p.Fail("NUL in a literal")
-		return ""
+		return nil
 	}
 	return s
 }
@@ -339,4 +350,16 @@ func (p *Parser) Flags() []string {
 		flags = append(flags, p.Flag())
 	}
 	return flags
+}
+
+// Secret takes an astring and returns it where it stands: the bytes are part of the
+// command, and valid as long as that is. A quoted string is unescaped in place.
+func (p *Parser) Secret() []byte {
+	switch p.Peek() {
+	case '"':
+		return p.quotedBytes()
+	case '{':
+		return p.literalBytes()
+	}
+	return p.runBytes("a string", astringChar)
 }

@@ -1,0 +1,62 @@
+package server
+
+// noop handles NOOP and CHECK.
+func (r *request) noop() error { return r.p.End() }
+
+// identify handles ID (RFC 2971), also before a login. What a client says of itself is
+// not kept.
+func (r *request) identify() error {
+	r.p.ID()
+	if err := r.p.End(); err != nil {
+		return err
+	}
+	r.w.Text(`* ID ("name" "letterlock")`)
+	r.w.end()
+	return nil
+}
+
+// enable handles ENABLE (RFC 5161): the answer has what is enabled now and was not
+// before.
+func (r *request) enable() error {
+	names := r.p.Enable()
+	if err := r.p.End(); err != nil {
+		return err
+	}
+	e := &r.enabled
+	before := e.condstore
+	var done []string
+	set := func(name string, flags ...*bool) {
+		if !*flags[0] {
+			done = append(done, name)
+		}
+		for _, f := range flags {
+			*f = true
+		}
+	}
+	for _, name := range names {
+		switch name {
+		case "IMAP4REV2":
+			set("IMAP4rev2", &e.rev2)
+		case "UTF8=ACCEPT":
+			set(name, &e.utf8)
+		case "CONDSTORE":
+			set(name, &e.condstore)
+		case "QRESYNC":
+			set(name, &e.qresync, &e.condstore)
+		case "UIDONLY":
+			set(name, &e.uidonly)
+		}
+	}
+	r.w.Text("* ENABLED")
+	for _, name := range done {
+		r.w.Text(" ", name)
+	}
+	r.w.end()
+	if r.view != nil && e.condstore && !before {
+		r.ok("HIGHESTMODSEQ "+num(r.view.HighestModSeq()), "Highest mod-sequence")
+	}
+	return nil
+}
+
+// knowsModSeq notes that the client knows mod-sequences (RFC 7162 section 3.1).
+func (r *request) knowsModSeq() { r.enabled.condstore = true }

@@ -1,0 +1,6 @@
+//go:build !race
+
+package server_test
+
+// raceDetector says that memory is not worth weighing.
+const raceDetector = false
