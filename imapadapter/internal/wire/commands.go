@@ -182,7 +182,7 @@ func (p *Parser) SetAndMailbox() (Set, string) {
 // Create takes the arguments of CREATE: a name, and special uses (RFC 6154).
 func (p *Parser) Create() (name string, uses []string) {
 	p.SP()
-	name = p.Mailbox()
+	name = p.NewMailbox()
 	if p.TrySP() {
 		p.List(false, func() {
 			p.Keyword("USE")

@@ -10,20 +10,27 @@ import (
 // utf7 is the base64 of RFC 3501 section 5.1.3.
 var utf7 = base64.NewEncoding("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,").WithPadding(base64.NoPadding)
 
-// Mailbox takes the name of a mailbox and returns it in UTF-8.
+// Mailbox takes the name of a mailbox and returns it in UTF-8. Malformed UTF-7 stands for
+// itself: it names a mailbox that does not exist, or one with an ampersand in its name.
 func (p *Parser) Mailbox() string {
-	return p.mailbox(p.AString())
+	return p.mailbox(p.AString(), false)
+}
+
+// NewMailbox takes the name of a mailbox that is to be created. Malformed UTF-7 is an
+// error, so a name is created in one spelling only (RFC 3501 section 5.1.3).
+func (p *Parser) NewMailbox() string {
+	return p.mailbox(p.AString(), true)
 }
 
 // Pattern takes a mailbox name with wildcards, as LIST has it.
 func (p *Parser) Pattern() string {
 	if c := p.Peek(); c == '"' || c == '{' {
-		return p.mailbox(p.String())
+		return p.mailbox(p.String(), false)
 	}
-	return p.mailbox(p.run("a pattern", func(b byte) bool { return astringChar(b) || b == '*' || b == '%' }))
+	return p.mailbox(p.run("a pattern", func(b byte) bool { return astringChar(b) || b == '*' || b == '%' }), false)
 }
 
-func (p *Parser) mailbox(name string) string {
+func (p *Parser) mailbox(name string, strict bool) string {
 	if p.err != nil {
 		return ""
 	}
@@ -39,10 +46,13 @@ func (p *Parser) mailbox(name string) string {
 		return name
 	}
 	s, ok := decodeUTF7(name)
-	if !ok {
+	switch {
+	case ok:
+		return s
+	case strict:
 		p.Fail("malformed UTF-7 in a mailbox name")
 	}
-	return s
+	return name
 }
 
 func ascii(s string) bool {

@@ -88,9 +88,13 @@ func TestMailboxNames(t *testing.T) {
 		assert.Equal(t, name, p.Mailbox(), "%q as %q", name, e.B)
 		require.NoError(t, p.End())
 	}
-	for _, wire := range []string{"&", "&ANw", "&AN-", "&2D0-", "&2D3-", "&3gA-", "&AGE-", "&!!-", "\"\xff\"", "&ANx-"} {
-		assert.NotEmpty(t, parse(wire, func(p *Parser) { p.Mailbox() }), "%q", wire)
+	for _, wire := range []string{"&", "&ANw", "&AN-", "&2D0-", "&2D3-", "&3gA-", "&AGE-", "&!!-", "&ANx-", "!#$&'+"} {
+		assert.NotEmpty(t, parse(wire, func(p *Parser) { p.NewMailbox() }), "%q", wire)
+		p := NewParser([]byte(wire))
+		assert.Equal(t, wire, p.Mailbox(), "what is looked up stands for itself")
+		require.NoError(t, p.End())
 	}
+	assert.NotEmpty(t, parse("\"\xff\"", func(p *Parser) { p.Mailbox() }))
 	p := NewParser([]byte(`"&ANw-ber"`))
 	p.UTF8 = true
 	assert.Equal(t, "&ANw-ber", p.Mailbox(), "with UTF-8 an ampersand is one")

@@ -195,7 +195,7 @@ func FuzzDecodeSegment(f *testing.F) {
 }
 
 func FuzzMailboxName(f *testing.F) {
-	for _, s := range []string{"inbox", "Inbox/a", "a//b", "ä/ö", "a/", "*", "\xff", strings.Repeat("x/", 40)} {
+	for _, s := range []string{"inbox", "Inbox/a", "Cafe\u0301", "a//b", "ä/ö", "a/", "*", "\xff", strings.Repeat("x/", 40)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

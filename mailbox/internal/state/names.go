@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Separator stands between the levels of a mailbox's name.
@@ -25,18 +27,20 @@ const (
 // CanonicalName returns a mailbox name as it is stored, or what is wrong with
 // it: [ErrBadName]. A name is UTF-8 of up to [MaxMailboxName] bytes in levels
 // separated by [Separator], each of 1 to [MaxMailboxLevel] bytes, without control
-// characters and without the wildcards "*" and "%" of LIST. A first level that is "inbox" in
-// any case becomes [Inbox]. A separator at the end, with which clients say that
+// characters and without the wildcards "*" and "%" of LIST, in Unicode's form NFC: what looks
+// alike is one name (RFC 9051 section 5.1). A first level that is "inbox" in any case becomes
+// [Inbox]. A separator at the end, with which clients say that
 // they will make children, is dropped (RFC 9051 section 6.3.4).
 func CanonicalName(name string) (string, error) {
-	name = strings.TrimSuffix(name, string(Separator))
+	if !utf8.ValidString(name) {
+		return "", fmt.Errorf("%w: it is not UTF-8", ErrBadName)
+	}
+	name = norm.NFC.String(strings.TrimSuffix(name, string(Separator)))
 	switch {
 	case name == "":
 		return "", fmt.Errorf("%w: it is empty", ErrBadName)
 	case len(name) > MaxMailboxName:
 		return "", fmt.Errorf("%w: it has %d bytes, more than %d", ErrBadName, len(name), MaxMailboxName)
-	case !utf8.ValidString(name):
-		return "", fmt.Errorf("%w: it is not UTF-8", ErrBadName)
 	}
 	for _, r := range name {
 		if unicode.IsControl(r) || r == '*' || r == '%' || r == '\u2028' || r == '\u2029' {
