@@ -69,7 +69,7 @@ func (l *Log) GetObject(ctx context.Context, kind string, id ObjectID) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := l.openObject(kind, id, data)
+	plaintext, err := openTwice(ctx, l, name, data, func(data []byte) ([]byte, error) { return l.openObject(kind, id, data) })
 	if err != nil {
 		return nil, &CorruptError{Op: "get object", Name: name, Err: err}
 	}

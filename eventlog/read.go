@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -153,8 +154,11 @@ func (l *Log) accept(ctx context.Context, w window, i int) (Entry, error) {
 		data = append(data, rest...)
 	}
 	w.objects[i].data = nil // the entry owns it now
-	e, err := l.sealer.decode(at.head, data)
-	if err != nil {
+	e, err := openTwice(ctx, l, l.entryName(pos), data, func(data []byte) (Entry, error) {
+		e, err := l.sealer.decode(at.head, data)
+		return e, cmp.Or(err, e.Junk)
+	})
+	if err != nil && e.Junk == nil {
 		return Entry{}, l.explain(ctx, at, l.corrupt("read", pos, err))
 	}
 	if err := checkSeen(at, e.Head); err != nil {

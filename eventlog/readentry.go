@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 )
 
@@ -14,12 +15,15 @@ func (l *Log) ReadEntry(ctx context.Context, p Position) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	h, err := parseEntryHeader(data)
-	if err != nil {
-		return Entry{}, l.corrupt("read", p, err)
-	}
-	e, err := l.sealer.decode(Head{Pos: p - 1, Hash: h.prev}, data)
-	if err != nil {
+	e, err := openTwice(ctx, l, l.entryName(p), data, func(data []byte) (Entry, error) {
+		h, err := parseEntryHeader(data)
+		if err != nil {
+			return Entry{}, err
+		}
+		e, err := l.sealer.decode(Head{Pos: p - 1, Hash: h.prev}, data)
+		return e, cmp.Or(err, e.Junk)
+	})
+	if err != nil && e.Junk == nil {
 		return Entry{}, l.corrupt("read", p, err)
 	}
 	return e, nil

@@ -169,7 +169,7 @@ func (l *Log) openSnapshot(ctx context.Context, p Position) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := l.decodeSnapshot(p, data)
+	s, err := openTwice(ctx, l, name, data, func(data []byte) (*Snapshot, error) { return l.decodeSnapshot(p, data) })
 	if err != nil {
 		return nil, &CorruptError{Op: "open snapshot", Name: name, Pos: p, Err: err}
 	}

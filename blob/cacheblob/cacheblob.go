@@ -133,7 +133,9 @@ func (s *Store) Open(ctx context.Context, name string, off, n int64) (io.ReadClo
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	at := s.place(name)
-	if f, err := at.find(off, n); err == nil {
+	if blob.IsFresh(ctx) {
+		at.remove()
+	} else if f, err := at.find(off, n); err == nil {
 		return &hit{ctx: ctx, s: s, name: name, file: f, off: off, n: n}, nil
 	}
 	w := &writer{s: s, place: at, off: off, deletes: s.deletes.Load()}

@@ -151,9 +151,9 @@ func (s *Account) applyKind(at ModSeq, e Event, get PageSource) (*Account, error
 		if m == nil {
 			return nil, ErrInvalidEvent
 		}
-		n, fits := m.expunging(at, e.UIDs, get)
-		if !fits {
-			return nil, ErrInvalidEvent
+		n, err := m.Expunge(at, e.UIDs, get)
+		if err != nil {
+			return nil, err
 		}
 		return s.WithMailbox(n), nil
 	case *CopyMessages:
@@ -346,21 +346,12 @@ func (s *Account) rows(at ModSeq, m *Mailbox, now int64, messages []NewMessage) 
 
 func (s *Account) applyFlags(at ModSeq, e *ChangeFlags, get PageSource) (*Account, error) {
 	m := s.ByID(e.Mailbox)
-	if m == nil || e.Op < FlagsSet || e.Op > FlagsRemove {
+	if m == nil {
 		return nil, ErrInvalidEvent
 	}
-	defined := *m
-	bits := m.KnownFlagBits(e.Flags)
-	if e.Op != FlagsRemove {
-		var err error
-		if bits, defined.Keywords, err = m.FlagBits(e.Flags); err != nil {
-			return nil, ErrInvalidEvent
-		}
-	}
-	change := func(was FlagBits) FlagBits { return was.Change(e.Op, bits) }
-	n, fits := defined.flagging(at, e.UIDs, change, get)
-	if !fits {
-		return nil, ErrInvalidEvent
+	n, err := m.ChangeFlags(at, e.UIDs, e.Op, e.Flags, get)
+	if err != nil {
+		return nil, err
 	}
 	return s.WithMailbox(n), nil
 }
@@ -391,7 +382,7 @@ func (s *Account) applyCopy(at ModSeq, e *CopyMessages, get PageSource) (*Accoun
 				}
 				translate[r.Flags] = bits
 			}
-			r.Flags, r.Saved = bits, Seconds(e.Time)
+			r.Flags, r.Saved, r.ModSeq = bits, Seconds(e.Time), 0
 			rows = append(rows, r)
 		}
 	}
@@ -404,9 +395,9 @@ func (s *Account) applyCopy(at ModSeq, e *CopyMessages, get PageSource) (*Accoun
 	}
 	// From the new state: a message may be moved within its mailbox, where it
 	// gets a new UID.
-	left, fits := n.ByID(e.From).expunging(at, e.UIDs, get)
-	if !fits {
-		return nil, ErrInvalidEvent
+	left, err := n.ByID(e.From).Expunge(at, e.UIDs, get)
+	if err != nil {
+		return nil, err
 	}
 	return n.WithMailbox(left), nil
 }

@@ -93,11 +93,13 @@ func (m *Mailbox) adding(at ModSeq, rows []Row) *Mailbox {
 }
 
 // placing is adding for rows that have their UIDs, in ascending order from
-// UIDNEXT on.
+// UIDNEXT on. One that has a MODSEQ keeps it.
 func (m *Mailbox) placing(at ModSeq, rows []Row) *Mailbox {
 	c := m.edit(at)
 	for i := range rows {
-		rows[i].ModSeq = at
+		if rows[i].ModSeq == 0 {
+			rows[i].ModSeq = at
+		}
 		c.UIDNext = rows[i].UID + 1
 	}
 	// A last page that lies in the store is left alone, so that adding never
@@ -130,9 +132,9 @@ func (m *Mailbox) flagging(at ModSeq, uids UIDSet, change func(FlagBits) FlagBit
 	return c, found == uids.Count()
 }
 
-// expunging returns the mailbox without some messages, and whether they were all
-// there.
-func (m *Mailbox) expunging(at ModSeq, uids UIDSet, get PageSource) (*Mailbox, bool) {
+// Expunge returns the mailbox without messages, which must all be there: else it
+// is [ErrInvalidEvent].
+func (m *Mailbox) Expunge(at ModSeq, uids UIDSet, get PageSource) (*Mailbox, error) {
 	c := m.edit(at)
 	for _, i := range m.PagesOf(uids) {
 		p := get(m.Pages[i]).without(uids)
@@ -143,9 +145,12 @@ func (m *Mailbox) expunging(at ModSeq, uids UIDSet, get PageSource) (*Mailbox, b
 			c.swap(i, p.Ref())
 		}
 	}
+	if int64(m.Messages-c.Messages) != uids.Count() {
+		return nil, ErrInvalidEvent
+	}
 	c.Pages = slices.DeleteFunc(c.Pages, func(r *PageRef) bool { return r == nil })
 	c.remember(at, uids)
-	return c, int64(m.Messages-c.Messages) == uids.Count()
+	return c, nil
 }
 
 // Emptied returns the mailbox as sessions see it once it was deleted.
