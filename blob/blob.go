@@ -43,6 +43,11 @@ const (
 // a call whose answer was lost.
 var ErrNotCreated = errors.New("not created")
 
+// ErrDamaged is matched by an error of a reader of [Store.Open] whose bytes were
+// damaged on their way, as a store can tell that compares a checksum at the end.
+// What is kept is not damaged: reading again may help.
+var ErrDamaged = errors.New("bytes were damaged on their way")
+
 // Store holds objects. All methods may be called from many goroutines, and all
 // implementations but memblob let many processes share one store.
 //

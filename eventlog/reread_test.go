@@ -17,9 +17,10 @@ import (
 // TestDamagedOnTheWay: what does not open is read again before it is called
 // damaged, also where a cache kept what came the first time.
 func TestDamagedOnTheWay(t *testing.T) {
-	for _, cached := range []bool{false, true} {
+	for _, how := range []string{"plain", "cached", "noticed"} {
+		cached := how == "cached"
 		for _, at := range []int64{0, 5, 60, 1 << 30} {
-			t.Run(fmt.Sprintf("%v/%d", cached, at), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%d", how, at), func(t *testing.T) {
 				ctx := t.Context()
 				w := newWorld(t)
 				l := w.begin(3)
@@ -37,6 +38,9 @@ func TestDamagedOnTheWay(t *testing.T) {
 				if cached {
 					store, err = cacheblob.Open(wire, t.TempDir(), cacheblob.Options{Cacheable: func(string) bool { return true }})
 					require.NoError(t, err)
+				}
+				if how == "noticed" {
+					wire.Notice()
 				}
 				wire.Flip(at, nil)
 				reader := w.handle(store)

@@ -82,7 +82,11 @@ func (l *Log) read(ctx context.Context, name string, off, n int) ([]byte, error)
 		return nil, fmt.Errorf("eventlog: %w", err)
 	}
 	data, err := io.ReadAll(io.LimitReader(r, int64(n)))
-	if err = errors.Join(err, r.Close()); err != nil {
+	err = errors.Join(err, r.Close())
+	if errors.Is(err, blob.ErrDamaged) && !blob.IsFresh(ctx) {
+		return l.read(blob.Fresh(ctx), name, off, n)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("eventlog: read %s: %w", name, err)
 	}
 	return data, nil

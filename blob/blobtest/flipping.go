@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"sync"
 
 	"github.com/letterlock/letterlock/blob"
@@ -23,6 +24,7 @@ type Flipping struct {
 	flipped map[string]bool
 	only    func(name string) bool
 	at      int64
+	seen    bool
 }
 
 // NewFlipping returns inner, which flips nothing yet.
@@ -37,6 +39,14 @@ func (f *Flipping) Flip(at int64, only func(name string) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.flipped, f.only, f.at = map[string]bool{}, only, at
+}
+
+// Notice makes reads that are damaged end with blob.ErrDamaged, as those of a store
+// with checksums.
+func (f *Flipping) Notice() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = true
 }
 
 // Flipped returns how many objects were damaged since Flip was called.
@@ -64,6 +74,16 @@ func (f *Flipping) Open(ctx context.Context, name string, off, n int64) (io.Read
 	if len(data) > 0 {
 		f.flipped[name] = true
 		data[min(f.at, int64(len(data)-1))] ^= 1
+		if f.seen {
+			return io.NopCloser(io.MultiReader(bytes.NewReader(data[:len(data)-1]), damaged{name})), nil
+		}
 	}
 	return io.NopCloser(bytes.NewReader(data)), nil
+}
+
+// damaged is the end of a read that the store saw to be damaged.
+type damaged struct{ name string }
+
+func (d damaged) Read([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "read", Path: d.name, Err: blob.ErrDamaged}
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"net/http"
@@ -20,7 +19,7 @@ import (
 // The metadata of an object.
 const (
 	tokenKey = "letterlock-create" // tells which call of Create made it
-	sumKey   = "letterlock-crc32c" // of its bytes, in hexadecimal, if they are at most inMemory
+	sumKey   = "letterlock-crc32c" // of its bytes, in hexadecimal, if it was put in one request
 )
 
 // Create implements blob.Store. It costs one request for objects of at most
@@ -71,23 +70,6 @@ func (c *creation) run(ctx context.Context) error {
 	return c.whole(ctx)
 }
 
-// metadata is what goes with an object that is put in one request.
-func (c *creation) metadata() map[string]string {
-	m := map[string]string{tokenKey: c.token}
-	if c.sp.file == nil {
-		m[sumKey] = sum(c.sp.memory)
-	}
-	return m
-}
-
-// sum returns what an object has under sumKey. Every server keeps metadata; not
-// every one knows the checksums that S3 itself has since 2022.
-func sum(data []byte) string {
-	return fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli))
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // condition is what goes with the request that gives the object its name.
 func (c *creation) condition() *string {
 	if !c.s.conditional {
@@ -118,7 +100,7 @@ func (c *creation) whole(ctx context.Context) error {
 			ContentLength: &c.sp.n,
 			ContentType:   aws.String("application/octet-stream"),
 			IfNoneMatch:   c.condition(),
-			Metadata:      c.metadata(),
+			Metadata:      map[string]string{tokenKey: c.token, sumKey: c.sp.sum.String()},
 		}, o)
 		if err != nil {
 			return err

@@ -18,6 +18,7 @@ type spool struct {
 	memory []byte
 	file   *os.File // nil while memory suffices
 	n      int64    // bytes of this part
+	sum    checksum // of this part
 	next   []byte   // the first byte of the next part, nil if there is none
 }
 
@@ -41,7 +42,7 @@ func (s *source) Read(p []byte) (int, error) {
 
 // fill gathers the next part. It is the last one if more returns false after it.
 func (sp *spool) fill() error {
-	sp.n = 0
+	sp.n, sp.sum = 0, 0
 	if sp.file != nil {
 		if _, err := sp.file.Seek(0, io.SeekStart); err != nil {
 			return tempError(err)
@@ -55,6 +56,7 @@ func (sp *spool) fill() error {
 			return sp.sourceError(err)
 		}
 		sp.n = int64(len(sp.memory))
+		sp.sum.Write(sp.memory)
 		if sp.n <= inMemory {
 			return sp.src.ctx.Err() // r may have been cancelled with its last byte
 		}
@@ -62,7 +64,7 @@ func (sp *spool) fill() error {
 			return err
 		}
 	}
-	n, err := io.Copy(sp.file, io.LimitReader(r, sp.limit-sp.n))
+	n, err := io.Copy(io.MultiWriter(sp.file, &sp.sum), io.LimitReader(r, sp.limit-sp.n))
 	sp.n += n
 	if err != nil {
 		return sp.sourceError(err)
