@@ -3,7 +3,6 @@ package mailbox
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
@@ -201,7 +200,7 @@ func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error)
 	}
 	defer a.leave()
 	t := v.picture()
-	uids := state.UIDSet{{First: 1, Last: math.MaxUint32}}
+	uids := state.AllUIDs()
 	if within != nil {
 		if uids, err = t.resolve(ctx, a, *within); err != nil {
 			return nil, err

@@ -1,26 +1,20 @@
 package mailbox
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"io"
 	"iter"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
-	"github.com/letterlock/letterlock/mailbox/internal/state"
+	"github.com/letterlock/letterlock/mailbox/internal/search"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
-// Found is a message that a search found.
-type Found struct {
-	Index  int
-	UID    UID
-	ModSeq ModSeq
-}
+// Found is a message that a search found. It has the fields
+//
+//	Index  int // place in the view, from 0
+//	UID    UID
+//	ModSeq ModSeq
+type Found = search.Found
 
 // Search yields the messages of the view that match, in ascending order. Keys
 // about flags, dates and sizes read pages only; keys about the header read kept
@@ -42,40 +36,39 @@ func (v *View) SearchWith(ctx context.Context, q *Query, looked func(index int))
 			return
 		}
 		defer a.leave()
-		for c, err := range v.find(ctx, a, q, looked) {
+		t := v.picture()
+		r := queryResolver{told: &t, account: a}
+		resolved, err := r.query(ctx, q)
+		if err != nil {
+			yield(Found{}, err)
+			return
+		}
+		plan := search.NewPlan(a.store.opts.Now(), resolved)
+		for c, err := range v.find(ctx, a, &t, plan, looked) {
 			if err != nil {
 				yield(Found{}, err)
 				return
 			}
-			if !yield(c.found(), nil) {
+			if !yield(c.Found, nil) {
 				return
 			}
 		}
 	}
 }
 
-// find yields the messages of the view that match, in ascending order, and calls
-// looked as SearchWith does.
-func (v *View) find(ctx context.Context, a *account, q *Query, looked func(index int), also ...*Query) iter.Seq2[*candidate, error] {
-	return func(yield func(*candidate, error) bool) {
-		p, err := v.plan(ctx, a, q, also...)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		t := &p.told
+// find yields the messages of the view that match a plan's query, in ascending order,
+// and calls looked as SearchWith does. It ends with the first error.
+func (v *View) find(ctx context.Context, a *account, t *told, plan *search.Plan, looked func(index int)) iter.Seq2[*search.Candidate, error] {
+	return func(yield func(*search.Candidate, error) bool) {
 		near := &pages.Nearby{}
-		walk := pages.Walk{
-			Mailbox: t.box, Removed: t.ghosts, UIDs: p.bounds(p.query), Near: near,
-			Want: func(r *state.PageRef) bool { return mayMatch(p.query, r) },
-		}
+		walk := pages.Walk{Mailbox: t.box, Removed: t.ghosts, UIDs: plan.UIDs(), Want: plan.Want, Near: near}
 		for hit, err := range a.pages.Walk(ctx, walk) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			c := &candidate{plan: p, m: t.message(v.handle, hit, near)}
-			ok, err := c.matches(ctx, p.query)
+			c := plan.Candidate(t.message(v.handle, hit, near).searched())
+			ok, err := c.Matches(ctx)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -88,180 +81,103 @@ func (v *View) find(ctx context.Context, a *account, q *Query, looked func(index
 	}
 }
 
-// candidate is a message while it is being looked at.
-type candidate struct {
-	*plan
-	m      *Message
-	meta   *message.Message
-	header *message.Header
-	bodies []bool // which needles were found; nil as long as nobody asked
-	texts  []bool
-}
+// source is a message as a search reads it.
+type source struct{ *Message }
 
-func (c *candidate) found() Found { return Found{c.m.Index, c.m.UID, c.m.ModSeq} }
-
-func (c *candidate) matches(ctx context.Context, q *Query) (bool, error) {
-	switch q.Op {
-	case OpAll:
-		return true, nil
-	case OpAnd, OpOr:
-		return c.combine(ctx, q)
-	case OpNot:
-		ok, err := c.matches(ctx, q.Args[0])
-		return !ok, err
-	case OpSet:
-		return c.sets[q].Has(c.m.UID), nil
-	case OpFlag:
-		return c.m.HasFlag(q.Text), nil
-	case OpRecent:
-		return c.m.Recent, nil
-	case OpNew:
-		return c.m.Recent && !c.m.HasFlag(FlagSeen), nil
-	case OpOld:
-		return !c.m.Recent, nil
-	case OpLarger:
-		return c.m.Size > q.N, nil
-	case OpSmaller:
-		return c.m.Size < q.N, nil
-	case OpYounger:
-		return c.age() <= q.N, nil
-	case OpOlder:
-		return c.age() >= q.N, nil
-	case OpModSeq:
-		return int64(c.m.ModSeq) >= q.N, nil
-	case OpBefore, OpOn, OpSince:
-		return dateMatches(q.Op-OpBefore, c.m.Date, q.Time), nil
-	case OpSavedBefore, OpSavedOn, OpSavedSince:
-		return dateMatches(q.Op-OpSavedBefore, c.m.Saved, q.Time), nil
-	case OpSentBefore, OpSentOn, OpSentSince:
-		h, err := c.head(ctx)
-		if err != nil {
-			return false, err
-		}
-		sent, ok := h.Date()
-		if !ok {
-			sent = c.m.Date
-		}
-		return dateMatches(q.Op-OpSentBefore, sent, q.Time), nil
-	case OpHeader:
-		return c.headerMatches(ctx, q)
-	case OpEmailID:
-		return c.m.ID.String() == q.Text, nil
-	case OpThreadID:
-		id, err := c.m.ThreadID(ctx)
-		return id.String() == q.Text, err
-	case OpBody:
-		return c.textMatches(ctx, q.Text, false)
-	case OpText:
-		return c.textMatches(ctx, q.Text, true)
-	}
-	return false, fmt.Errorf("%w: key %d is not known", ErrBadQuery, q.Op)
-}
-
-// combine asks the cheap keys first, and the costly ones only if they decide.
-func (c *candidate) combine(ctx context.Context, q *Query) (bool, error) {
-	for _, arg := range c.order[q] {
-		ok, err := c.matches(ctx, arg)
-		if err != nil {
-			return false, err
-		}
-		if ok == (q.Op == OpOr) {
-			return ok, nil
-		}
-	}
-	return q.Op == OpAnd, nil
-}
-
-// age returns how many seconds ago the message's INTERNALDATE is.
-func (c *candidate) age() int64 { return c.now.Unix() - c.m.Date.Unix() }
-
-// dateMatches compares dates without time and zone (RFC 9051 section 6.4.4): op
-// is 0 for before, 1 for on, 2 for since.
-func dateMatches(op QueryOp, have, want time.Time) bool {
-	day := func(t time.Time) int {
-		y, m, d := t.Date()
-		return (y*16+int(m))*32 + d
-	}
-	switch c := cmp.Compare(day(have), day(want)); op {
-	case 0:
-		return c < 0
-	case 1:
-		return c == 0
-	default:
-		return c >= 0
+func (m *Message) searched() search.Message {
+	return search.Message{
+		Found: Found{Index: m.Index, UID: m.UID, ModSeq: m.ModSeq},
+		Size:  m.Size, Date: m.page.Dates[m.i], Saved: int64(m.page.Saved[m.i]), Recent: m.Recent, Source: source{m},
 	}
 }
 
-func (c *candidate) load(ctx context.Context) (err error) {
-	if c.meta == nil {
-		c.meta, err = c.m.Meta(ctx)
-	}
-	return err
+func (s source) EmailID() string { return s.ID.String() }
+
+func (s source) ThreadID(ctx context.Context) (string, error) {
+	id, err := s.Message.ThreadID(ctx)
+	return id.String(), err
 }
 
-// maxSearchedHeader bounds how much of one header block a HEADER key looks at.
-const maxSearchedHeader = 1 << 20
+func (s source) Header(ctx context.Context) (message.Header, bool, error) { return s.header(ctx) }
 
-// head returns the message's header, from the kept metadata if that has it whole.
-func (c *candidate) head(ctx context.Context) (*message.Header, error) {
-	if c.header != nil {
-		return c.header, nil
-	}
-	h, cut, err := c.m.header(ctx)
+// SortKey is a criterion of [View.Sort], a uint8. The names are those of RFC 5256
+// section 3 and RFC 5957.
+type SortKey = search.SortKey
+
+// Sort keys.
+const (
+	SortArrival     = search.SortArrival     // INTERNALDATE
+	SortCc          = search.SortCc          // local part of the first address of Cc
+	SortDate        = search.SortDate        // the Date field, else INTERNALDATE
+	SortFrom        = search.SortFrom        // local part of the first address of From
+	SortSize        = search.SortSize        // bytes
+	SortSubject     = search.SortSubject     // base subject, see [message.BaseSubject]
+	SortTo          = search.SortTo          // local part of the first address of To
+	SortDisplayFrom = search.SortDisplayFrom // what a reader shows of the first address of From
+	SortDisplayTo   = search.SortDisplayTo   // the same of To
+	SortMatch       = search.SortMatch       // what matches SortBy.Query, then what does not
+)
+
+// SortBy is a criterion and its direction.
+type SortBy struct {
+	Key     SortKey
+	Reverse bool
+	Query   *Query // of SortMatch
+}
+
+// Sort returns the messages of the view that match a query, in the order of the
+// criteria, the first counting most. Messages equal in all of them are in the
+// order of their Index. Texts are compared as by [message.Collate], their first 256
+// bytes. No body is read but for a query that asks for one, and then once. It holds a
+// few hundred bytes for each message found. It fails with [ErrBadQuery].
+func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error) {
+	a, err := v.use()
 	if err != nil {
 		return nil, err
 	}
-	if cut {
-		if err := c.load(ctx); err != nil {
-			return nil, err
-		}
-		r, err := c.m.Open(ctx, 0, min(c.meta.Root.HeaderSize, maxSearchedHeader))
-		if err != nil {
-			return nil, err
-		}
-		raw, err := io.ReadAll(r)
-		r.Close()
-		if err != nil {
-			return nil, err
-		}
-		h = message.ParseHeader(raw)
-	}
-	c.header = &h
-	return c.header, nil
-}
-
-func (c *candidate) headerMatches(ctx context.Context, q *Query) (bool, error) {
-	h, err := c.head(ctx)
+	defer a.leave()
+	t := v.picture()
+	r := queryResolver{told: &t, account: a}
+	resolved, err := r.query(ctx, q)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	want := message.Fold(q.Text)
-	for v := range h.Values(q.Field) {
-		if q.Text == "" || strings.Contains(message.Fold(message.DecodeHeader(v)), want) {
-			return true, nil
+	criteria, matched, err := r.criteria(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	sorter, err := search.NewSorter(criteria)
+	if err != nil {
+		return nil, err
+	}
+	plan := search.NewPlan(a.store.opts.Now(), resolved, matched...)
+	for c, err := range v.find(ctx, a, &t, plan, func(int) {}) {
+		if err == nil {
+			err = sorter.Add(ctx, c)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return false, nil
+	return sorter.Sorted(), nil
 }
 
-func (c *candidate) textMatches(ctx context.Context, text string, header bool) (bool, error) {
-	if text == "" {
-		return true, nil
-	}
-	needles, found := c.plan.bodies, &c.bodies
-	if header {
-		needles, found = c.plan.texts, &c.texts
-	}
-	if *found == nil {
-		if err := c.load(ctx); err != nil {
-			return false, err
+// criteria resolves the queries of sort criteria. A query that stands in several is
+// resolved once: equal criteria count once.
+func (r *queryResolver) criteria(ctx context.Context, by []SortBy) (out []search.SortBy, queries []*search.Query, err error) {
+	known := map[*Query]*search.Query{}
+	for _, b := range by {
+		c := search.SortBy{Key: b.Key, Reverse: b.Reverse}
+		if b.Key == SortMatch && b.Query != nil {
+			if known[b.Query] == nil {
+				if known[b.Query], err = r.query(ctx, b.Query); err != nil {
+					return nil, nil, err
+				}
+				queries = append(queries, known[b.Query])
+			}
+			c.Query = known[b.Query]
 		}
-		open := func(off, n int64) (io.ReadCloser, error) { return c.m.Open(ctx, off, n) }
-		hits, err := c.meta.SearchText(ctx, header, open, needles)
-		if err != nil {
-			return false, err
-		}
-		*found = hits
+		out = append(out, c)
 	}
-	return (*found)[slices.Index(needles, text)], nil
+	return out, queries, nil
 }

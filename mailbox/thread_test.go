@@ -2,7 +2,6 @@ package mailbox
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -134,96 +133,6 @@ func TestThreadOrderedSubject(t *testing.T) {
 	require.Equal(t, "(4)(5)", threaded(t, v, ThreadOrderedSubject, &Query{Op: OpSet, Set: UIDs(4, 5)}))
 	_, err := v.Thread(t.Context(), 9, nil)
 	require.ErrorIs(t, err, ErrBadQuery)
-}
-
-// Whatever the fields say, each message is in one thread, once, and no thread is
-// deeper than clients can read.
-func TestThreadEveryMessageOnce(t *testing.T) {
-	for seed := range uint64(300) {
-		rnd := rand.New(rand.NewPCG(seed, 5256))
-		n := 1 + rnd.IntN(60)
-		ids := 1 + rnd.IntN(2*n)
-		th := newThreader()
-		var want []UID
-		for i := range n {
-			l := &letter{Found: Found{Index: i, UID: UID(i + 1)}, date: int64(rnd.IntN(5)), reply: rnd.IntN(2) == 0}
-			if rnd.IntN(3) > 0 {
-				l.subject = fmt.Sprint(rnd.IntN(n))
-			}
-			var m messageIDs
-			if rnd.IntN(5) > 0 {
-				m.own = fmt.Sprint(rnd.IntN(ids))
-			}
-			for range rnd.IntN(6) {
-				m.refs = append(m.refs, fmt.Sprint(rnd.IntN(ids)))
-			}
-			th.add(l, m)
-			want = append(want, l.UID)
-		}
-		requireOnce(t, th.finish(), want)
-	}
-}
-
-func requireOnce(t *testing.T, threads []*Thread, want []UID) {
-	t.Helper()
-	var got []UID
-	var walk func(list []*Thread, depth int)
-	walk = func(list []*Thread, depth int) {
-		require.LessOrEqual(t, depth, maxThreadDepth)
-		for _, th := range list {
-			if th.UID == 0 {
-				require.Zero(t, depth, "only the top may be a place")
-				require.NotEmpty(t, th.Children)
-			} else {
-				got = append(got, th.UID)
-			}
-			if len(th.Children) > 0 {
-				walk(th.Children, depth+1)
-			}
-		}
-	}
-	walk(threads, 0)
-	slices.Sort(got)
-	require.Equal(t, want, got)
-}
-
-// Long chains, in either order of arrival, and a hostile one in which everything
-// is an answer to everything: neither recursion nor time runs away.
-func TestThreadLong(t *testing.T) {
-	const n = 20_000
-	id := func(i int) string { return fmt.Sprint("m", i) }
-	for name, refs := range map[string]func(i int) []string{
-		"forwards":  func(i int) []string { return []string{id(i - 1)} },
-		"backwards": func(i int) []string { return []string{id(i + 1)} },
-		"wide":      func(i int) []string { return []string{id(0), id(i + n)} },
-		"tangled":   func(i int) []string { return []string{id(i * 7 % n), id(i * 13 % n), id(i * 31 % n)} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			th := newThreader()
-			var want []UID
-			for i := range n {
-				th.add(&letter{Found: Found{Index: i, UID: UID(i + 1)}, date: int64(i)}, messageIDs{own: id(i), refs: refs(i)})
-				want = append(want, UID(i+1))
-			}
-			requireOnce(t, th.finish(), want)
-		})
-	}
-}
-
-// Places for letters that are not there are bounded.
-func TestThreadPlaces(t *testing.T) {
-	th := newThreader()
-	var want []UID
-	for i := range 3 * maxPlaces / maxReferences {
-		var refs []string
-		for k := range maxReferences {
-			refs = append(refs, fmt.Sprint(i, "-", k))
-		}
-		th.add(&letter{Found: Found{UID: UID(i + 1)}}, messageIDs{refs: refs})
-		want = append(want, UID(i+1))
-	}
-	require.Equal(t, maxPlaces, th.places)
-	requireOnce(t, th.finish(), want)
 }
 
 // A conversation has one ID, in every process and for every copy, and none of

@@ -38,10 +38,11 @@ var allowed = map[string][]string{
 	"eventlog":             {"blob", "crypto", "observe", "internal/jitter"},
 	"internal/jitter":      {},
 
-	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages"},
+	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search"},
 	"mailbox/message":         {},
 	"mailbox/internal/state":  {"crypto", "eventlog", "mailbox/message"},
 	"mailbox/internal/pages":  {"blob", "crypto", "eventlog", "mailbox/message", "mailbox/internal/state"},
+	"mailbox/internal/search": {"mailbox/message", "mailbox/internal/state"},
 	"mailbox/internal/golden": {},
 
 	"imapadapter":                    {"crypto", "eventlog", "mailbox", "mailbox/message", "observe", "imapadapter/internal/wire", "imapadapter/internal/frame", "imapadapter/internal/deflate"},

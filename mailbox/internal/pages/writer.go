@@ -3,7 +3,6 @@ package pages
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/letterlock/letterlock/eventlog"
@@ -140,7 +139,7 @@ func (w *writer) gather(ctx context.Context, g []*state.PageRef) error {
 	if err != nil {
 		return err
 	}
-	front := newReadAhead(ctx, w.store, g, state.UIDSet{{First: 1, Last: math.MaxUint32}})
+	front := newReadAhead(ctx, w.store, g, state.AllUIDs())
 	defer front.end()
 	if front != nil {
 		front.want = func(src state.MetaSource) bool { return all || src.Entry != 0 }

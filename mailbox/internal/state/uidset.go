@@ -153,3 +153,6 @@ func decodeUIDSet(b []byte) (UIDSet, error) {
 	}
 	return s, nil
 }
+
+// AllUIDs returns the set of all UIDs.
+func AllUIDs() UIDSet { return UIDSet{{1, math.MaxUint32}} }

@@ -1,16 +1,15 @@
-package mailbox
+package search
 
 import (
 	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
-// SortKey is a criterion of [View.Sort]. The names are those of RFC 5256 section
+// SortKey is a criterion of a [Sorter]. The names are those of RFC 5256 section
 // 3 and RFC 5957.
 type SortKey uint8
 
@@ -38,46 +37,40 @@ type SortBy struct {
 // each message while a mailbox is sorted.
 const maxSortText = 256
 
-// Sort returns the messages of the view that match a query, in the order of the
-// criteria, the first counting most. Messages equal in all of them are in the
-// order of their Index. Texts are compared as by [message.Collate], their first 256
-// bytes. No body is read but for a query that asks for one, and then once. It holds a few hundred
-// bytes for each message found.
-func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error) {
+// Sorter puts messages in the order of criteria, the first counting most. It holds a
+// few hundred bytes for each message.
+type Sorter struct {
+	by  []SortBy
+	all []sortEntry
+}
+
+type sortEntry struct {
+	Found
+	values []sortValue
+}
+
+// NewSorter returns a Sorter. It fails with [ErrBadQuery].
+func NewSorter(by []SortBy) (*Sorter, error) {
 	by, err := distinct(by)
-	if err != nil {
-		return nil, err
+	return &Sorter{by: by}, err
+}
+
+// Add takes a message. The queries of criteria must be among those of its plan.
+func (s *Sorter) Add(ctx context.Context, c *Candidate) error {
+	values, err := c.sortValues(ctx, s.by)
+	if err == nil {
+		s.all = append(s.all, sortEntry{c.Found, values})
 	}
-	var matched []*Query
-	for _, b := range by {
-		if b.Key == SortMatch {
-			matched = append(matched, b.Query)
-		}
-	}
-	a, err := v.use()
-	if err != nil {
-		return nil, err
-	}
-	defer a.leave()
-	type entry struct {
-		Found
-		values []sortValue
-	}
-	var all []entry
-	for c, err := range v.find(ctx, a, q, func(int) {}, matched...) {
-		if err != nil {
-			return nil, err
-		}
-		values, err := c.sortValues(ctx, by)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, entry{c.found(), values})
-	}
-	slices.SortStableFunc(all, func(a, b entry) int {
-		for i := range by {
+	return err
+}
+
+// Sorted returns the messages in order. Those equal in all criteria are in the order
+// in which they were added.
+func (s *Sorter) Sorted() []Found {
+	slices.SortStableFunc(s.all, func(a, b sortEntry) int {
+		for i := range s.by {
 			if n := a.values[i].compare(b.values[i]); n != 0 {
-				if by[i].Reverse {
+				if s.by[i].Reverse {
 					return -n
 				}
 				return n
@@ -85,11 +78,11 @@ func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error)
 		}
 		return 0
 	})
-	out := make([]Found, len(all))
-	for i, e := range all {
+	out := make([]Found, len(s.all))
+	for i, e := range s.all {
 		out[i] = e.Found
 	}
-	return out, nil
+	return out
 }
 
 // distinct leaves out criteria that came before: they decide nothing more.
@@ -122,16 +115,16 @@ func (v sortValue) compare(o sortValue) int {
 	return cmp.Compare(v.text, o.text)
 }
 
-func (c *candidate) sortValues(ctx context.Context, by []SortBy) ([]sortValue, error) {
+func (c *Candidate) sortValues(ctx context.Context, by []SortBy) ([]sortValue, error) {
 	values := make([]sortValue, len(by))
 	var f *sortFields
 	for i, b := range by {
 		switch b.Key {
 		case SortArrival:
-			values[i].number = c.m.Date.Unix()
+			values[i].number = c.Date
 			continue
 		case SortSize:
-			values[i].number = c.m.Size
+			values[i].number = c.Size
 			continue
 		case SortMatch:
 			ok, err := c.matches(ctx, b.Query)
@@ -144,7 +137,7 @@ func (c *candidate) sortValues(ctx context.Context, by []SortBy) ([]sortValue, e
 			continue
 		}
 		if f == nil {
-			h, _, err := c.m.header(ctx)
+			h, _, err := c.Source.Header(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -152,7 +145,7 @@ func (c *candidate) sortValues(ctx context.Context, by []SortBy) ([]sortValue, e
 		}
 		switch b.Key {
 		case SortDate:
-			values[i].number = sentDate(f.date, c.m.Date)
+			values[i].number = sentDate(f.date, c.Date)
 		case SortSubject:
 			base, _ := message.BaseSubject(f.subject)
 			values[i].text = sortText(base)
@@ -183,11 +176,11 @@ func readSortFields(h message.Header) *sortFields {
 
 // sentDate returns the date in a Date field, or INTERNALDATE if there is none (RFC
 // 5256 section 2.2), in seconds since 1970.
-func sentDate(field string, internal time.Time) int64 {
+func sentDate(field string, internal int64) int64 {
 	if t, ok := message.ParseDate(field); ok {
 		return t.Unix()
 	}
-	return internal.Unix()
+	return internal
 }
 
 // maxFirstAddress is how much of an address field is read to find the first.
