@@ -74,7 +74,7 @@ const (
 // ErrNotConditional is what [Open] finds if the server does not keep the one
 // condition that the order of writes rests on. Another server helps, or a newer
 // version of it, or [Options.Exclusive].
-var ErrNotConditional = errors.New("the server does not keep If-None-Match: * (use one with conditional writes, or let one process alone write, with Exclusive)")
+var ErrNotConditional = errors.New("the server does not keep If-None-Match: * (use a server with conditional writes, or let one process alone write)")
 
 // Options adjusts a Store. The zero value is right for mail.
 type Options struct {

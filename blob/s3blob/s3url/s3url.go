@@ -169,5 +169,9 @@ func Open(ctx context.Context, rawURL string) (*s3blob.Store, error) {
 	if client.Options().Region == "" {
 		return nil, errors.New("s3url: no region; add region=... to the URL, or set AWS_REGION")
 	}
-	return s3blob.Open(ctx, client, l.Bucket, &l.Options)
+	s, err := s3blob.Open(ctx, client, l.Bucket, &l.Options)
+	if errors.Is(err, s3blob.ErrNotConditional) {
+		err = fmt.Errorf("%w: if no other process writes here, add exclusive=true to the URL", err)
+	}
+	return s, err
 }

@@ -115,6 +115,19 @@ func TestNoKeys(t *testing.T) {
 	require.Zero(t, fake.Requests())
 }
 
+// TestNotConditional: whoever wrote a URL is told what to write in it.
+func TestNotConditional(t *testing.T) {
+	environment(t, fakes3.AccessKey)
+	fake := fakes3.New()
+	fake.Quirks.IgnoresCondition = true
+	srv := httptest.NewServer(fake)
+	defer srv.Close()
+	_, err := s3url.Open(context.Background(), "s3://"+fakes3.Bucket+"?endpoint="+url.QueryEscape(srv.URL))
+	require.ErrorIs(t, err, s3blob.ErrNotConditional)
+	require.ErrorContains(t, err, "exclusive=true")
+	require.NotContains(t, err.Error(), "Exclusive")
+}
+
 // FuzzParse: whatever is given, there is an error without the secrets in it, or a
 // location with a bucket.
 func FuzzParse(f *testing.F) {

@@ -21,9 +21,10 @@ func (f *AccountFlags) Add(fs *flag.FlagSet) {
 	fs.StringVar(&f.RecoveryFile, "recovery-file", "", "a `file` with the account's recovery identity, in place of its password")
 }
 
-// With opens the store and the account, does something, and closes both.
-func (f *AccountFlags) With(ctx context.Context, p *cli.Program, name string, do func(*mailbox.Account) error) error {
-	s, err := f.Open(ctx, p, MustExist, nil)
+// With opens the store, as a mode says, and the account, does something, and closes
+// both.
+func (f *AccountFlags) With(ctx context.Context, p *cli.Program, mode Mode, name string, do func(*mailbox.Account) error) error {
+	s, err := f.Open(ctx, p, mode, nil)
 	if err != nil {
 		return err
 	}

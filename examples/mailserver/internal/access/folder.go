@@ -10,48 +10,46 @@ import (
 	"time"
 )
 
-// look refuses a folder that is no store and must not become one, and one that
-// cannot be written.
-func (f *Flags) look(mode openMode) error {
+// look refuses a folder that is no store and must not become one, and one in which a
+// store is to be made and that cannot be written. missing says that there is no store
+// yet.
+func (f *Flags) look(mode Mode) (missing bool, err error) {
 	info, err := os.Stat(f.dir)
-	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
-	case missing && mode == MustExist:
-		return f.noStore()
-	case missing:
-		if err := f.unmounted(); err != nil {
-			return err
-		}
-		return writable(f.dir)
+	case errors.Is(err, fs.ErrNotExist):
+		return true, f.mayMake(mode)
 	case err != nil:
-		return fmt.Errorf("store: %w", err)
+		return false, fmt.Errorf("store: %w", err)
 	case !info.IsDir():
-		return fmt.Errorf("store %s is not a folder", f.dir)
+		return false, fmt.Errorf("store %s is not a folder", f.dir)
 	}
 	_, err = os.Stat(filepath.Join(f.dir, filepath.FromSlash(FormatObject)))
-	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("store: %w", err)
-	case err == nil && mode == MayCreate:
-		return writable(f.dir)
-	case err == nil:
-		return nil // a copy on a medium that cannot be written can be checked
+	if err == nil {
+		return false, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("store: %w", err)
 	}
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
-		return fmt.Errorf("store: %w", err)
+		return false, fmt.Errorf("store: %w", err)
 	}
 	for _, e := range entries {
 		// What another process that begins at this moment has made, and what a
 		// new file system comes with.
 		if n := e.Name(); !strings.HasPrefix(n, ".") && n != "store" && n != "lost+found" {
-			if mode == MustExist {
-				return fmt.Errorf("there is no store in %s: the folder is not empty, but %s is missing", f.dir, FormatObject)
+			if !mode.creates() {
+				return true, fmt.Errorf("there is no store in %s: the folder is not empty, but %s is missing", f.dir, FormatObject)
 			}
-			return fmt.Errorf("folder %s is neither empty nor a store", f.dir)
+			return true, fmt.Errorf("folder %s is neither empty nor a store", f.dir)
 		}
 	}
-	if mode == MustExist {
+	return true, f.mayMake(mode)
+}
+
+// mayMake returns nil if a store may be made in the folder, and can be.
+func (f *Flags) mayMake(mode Mode) error {
+	if !mode.creates() {
 		return f.noStore()
 	}
 	if err := f.unmounted(); err != nil {

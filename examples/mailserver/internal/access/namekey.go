@@ -22,9 +22,9 @@ the store is copied; without it all works but the list.`
 
 // key reads the name key, and makes one if mode allows. Who only looks does
 // without one that is not there or not theirs to read.
-func (f *Flags) key(mode openMode) (crypto.Key, error) {
+func (f *Flags) key(mode Mode) (crypto.Key, error) {
 	text, err := os.ReadFile(f.nameKey)
-	if mode == MustExist && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
+	if !mode.creates() && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
 		return crypto.Key{}, nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {

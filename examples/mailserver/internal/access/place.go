@@ -25,7 +25,7 @@ func (p Place) Bucket() bool {
 }
 
 // Open opens the place. The caller closes it.
-func (p Place) Open(ctx context.Context, mode openMode) (_ blob.Store, closeIt func() error, err error) {
+func (p Place) Open(ctx context.Context, mode Mode) (_ blob.Store, closeIt func() error, err error) {
 	if p.Bucket() {
 		s, err := s3url.Open(ctx, string(p))
 		if err != nil {
@@ -33,7 +33,7 @@ func (p Place) Open(ctx context.Context, mode openMode) (_ blob.Store, closeIt f
 		}
 		return s, s.Close, nil
 	}
-	if mode == MustExist {
+	if !mode.creates() {
 		if _, err := os.Stat(filepath.Join(string(p), filepath.FromSlash(FormatObject))); errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, fmt.Errorf("there is no store in %s", p)
 		}

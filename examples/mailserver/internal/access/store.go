@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/cacheblob"
@@ -39,17 +40,28 @@ func (f *Flags) Add(fs *flag.FlagSet) {
 	fs.StringVar(&f.nameKey, "name-key", "", "the `file` of the key under which account names are kept, beside\nthe store and not in it (default the folder's name + .namekey;\nmust be given for a bucket)")
 }
 
-// openMode says what a command does with a store that is not there yet.
-type openMode bool
+// Mode says what a command does with its store.
+type Mode int
 
 const (
-	MustExist openMode = false
-	MayCreate openMode = true
+	Read      Mode = iota // looks at a store that is there, also one that cannot be written
+	Change                // writes to a store that is there
+	MayCreate             // writes, and makes the store if it is missing
+	Serve                 // like MayCreate, but a store that cannot be written is read
 )
+
+// creates reports whether a store that is missing is made.
+func (m Mode) creates() bool { return m >= MayCreate }
 
 // Store is the accounts, and what must be closed beneath them.
 type Store struct {
 	*mailbox.Store
+	Made bool // it is new
+
+	// Writable returns nil if the store can be written now, and otherwise why not. A
+	// bucket counts as writable.
+	Writable func() error
+
 	blobs io.Closer // nil if there is nothing to close
 }
 
@@ -61,17 +73,18 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Open opens the store, and makes a new one if mode allows. A nil logger is none.
-// The caller closes the store.
-func (f *Flags) Open(ctx context.Context, p *cli.Program, mode openMode, logger *slog.Logger) (*Store, error) {
-	if err := f.resolve(); err != nil {
+// Open opens the store as a mode says. A nil logger is none. The caller closes the
+// store.
+func (f *Flags) Open(ctx context.Context, p *cli.Program, mode Mode, logger *slog.Logger) (*Store, error) {
+	if err := f.Resolve(); err != nil {
 		return nil, err
 	}
-	blobs, closer, err := f.blobs(ctx, mode)
+	s := &Store{}
+	blobs, closer, err := f.blobs(ctx, mode, s)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{blobs: closer}
+	s.blobs = closer
 	key, err := f.key(mode)
 	if err == nil {
 		blobs = observeblob.Wrap(blobs, f.Watch)
@@ -81,7 +94,7 @@ func (f *Flags) Open(ctx context.Context, p *cli.Program, mode openMode, logger 
 		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{
 			NameKey: key, Logger: logger, Password: p.PasswordCost, Observe: f.Watch, Quotas: true,
 			Pool:      crypto.NewPool(crypto.PoolOptions{ReturnMemory: true}),
-			NoCollect: mode == MustExist, // a command does what it is asked for; serve also collects
+			NoCollect: mode != Serve, // a command does what it is asked for; serve also collects
 		})
 	}
 	if err != nil && s.blobs != nil {
@@ -113,29 +126,50 @@ func (c closers) Close() (err error) {
 	return err
 }
 
+// Where returns what -store says.
+func (f *Flags) Where() string { return f.dir }
+
 // bucket reports whether the store is in a bucket and not in a folder.
 func (f *Flags) bucket() bool { return Place(f.dir).Bucket() }
 
-// blobs opens what the store is kept in.
-func (f *Flags) blobs(ctx context.Context, mode openMode) (blob.Store, io.Closer, error) {
-	if !f.bucket() {
-		if err := f.look(mode); err != nil {
-			return nil, nil, err
-		}
-		blobs, err := diskblob.Open(f.dir, nil)
-		return blobs, nil, err
+// blobs opens what the store is kept in, and completes s.
+func (f *Flags) blobs(ctx context.Context, mode Mode, s *Store) (blob.Store, io.Closer, error) {
+	if f.bucket() {
+		return f.bucketBlobs(ctx, mode, s)
 	}
+	made, err := f.look(mode)
+	if err != nil {
+		return nil, nil, err
+	}
+	blobs, err := diskblob.Open(f.dir, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.Made, s.Writable = made, blobs.Writable
+	if mode == Change || mode == MayCreate {
+		// Refused before anybody types a password, and before a part is written. A
+		// full disk is no reason: what frees space must go on.
+		if err = blobs.Writable(); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = nil
+		}
+	}
+	return blobs, nil, err
+}
+
+func (f *Flags) bucketBlobs(ctx context.Context, mode Mode, s *Store) (blob.Store, io.Closer, error) {
 	blobs, err := s3url.Open(ctx, f.dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	if mode == MustExist {
-		if _, err = blobs.Stat(ctx, FormatObject); errors.Is(err, fs.ErrNotExist) {
+	s.Writable = func() error { return nil }
+	_, err = blobs.Stat(ctx, FormatObject)
+	if errors.Is(err, fs.ErrNotExist) {
+		if s.Made, err = true, nil; !mode.creates() {
 			err = f.noStore()
 		}
-		if err != nil {
-			return nil, nil, errors.Join(err, blobs.Close())
-		}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, blobs.Close())
 	}
 	return blobs, blobs, nil
 }
@@ -147,8 +181,8 @@ func (f *Flags) noStore() error {
 	return fmt.Errorf("there is no store in %s (account add and serve make one)", f.dir)
 }
 
-// resolve completes the flags.
-func (f *Flags) resolve() error {
+// Resolve checks and completes the flags. It looks at no file.
+func (f *Flags) Resolve() error {
 	if f.dir == "" {
 		return cli.Usagef("-store is missing")
 	}
@@ -156,7 +190,8 @@ func (f *Flags) resolve() error {
 		if f.nameKey == "" {
 			return cli.Usagef("-name-key is missing: there is no place beside a bucket")
 		}
-		return nil
+		_, err := s3url.Parse(f.dir)
+		return err
 	}
 	if f.Cache != "" {
 		return cli.Usagef("-cache is for a store in a bucket")

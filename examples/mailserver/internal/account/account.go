@@ -69,6 +69,9 @@ func addAccount(ctx context.Context, p *cli.Program, f *access.Flags, name strin
 		return err
 	}
 	create := func() error {
+		if s.Made {
+			fmt.Fprintf(p.Out, "made a new store: %s\n", f.Where())
+		}
 		switch err := s.Lookup(ctx, name); {
 		case err == nil:
 			return mailbox.ErrAccountExists // said before anybody types a password
@@ -113,7 +116,7 @@ replaced.`,
 			var f access.AccountFlags
 			f.Add(fs)
 			return func(ctx context.Context, p *cli.Program, names []string) error {
-				return f.With(ctx, p, names[0], func(a *mailbox.Account) error {
+				return f.With(ctx, p, access.Change, names[0], func(a *mailbox.Account) error {
 					password, err := p.NewPassword(ctx, "New password")
 					if err != nil {
 						return err
@@ -147,7 +150,7 @@ first. They do not open the account.
 			f.Add(fs)
 			all := fs.Bool("all", false, "print the identities that the account had before, too")
 			return func(ctx context.Context, p *cli.Program, names []string) error {
-				return f.With(ctx, p, names[0], func(a *mailbox.Account) error {
+				return f.With(ctx, p, access.Read, names[0], func(a *mailbox.Account) error {
 					identity, err := a.Recovery()
 					if err != nil {
 						return err
@@ -187,7 +190,7 @@ without it or with another one.
 }
 
 func listAccounts(ctx context.Context, p *cli.Program, f *access.Flags, asJSON bool) error {
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	s, err := f.Open(ctx, p, access.Read, nil)
 	if err != nil {
 		return err
 	}

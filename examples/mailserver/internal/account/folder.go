@@ -40,7 +40,7 @@ special_use.
 			f.Add(fs)
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(ctx context.Context, p *cli.Program, names []string) error {
-				return f.With(ctx, p, names[0], func(a *mailbox.Account) error {
+				return f.With(ctx, p, access.Read, names[0], func(a *mailbox.Account) error {
 					return listFolders(ctx, p, a, *asJSON)
 				})
 			}

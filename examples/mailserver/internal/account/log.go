@@ -56,11 +56,11 @@ status is 1 then.
 
 func showLog(ctx context.Context, p *cli.Program, f *access.AccountFlags, name string, after eventlog.Position, open, asJSON bool) error {
 	if open || f.RecoveryFile != "" {
-		return f.With(ctx, p, name, func(a *mailbox.Account) error {
+		return f.With(ctx, p, access.Read, name, func(a *mailbox.Account) error {
 			return showEntries(p, a.Log(ctx, after), asJSON)
 		})
 	}
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	s, err := f.Open(ctx, p, access.Read, nil)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,11 @@ func limitText(n int64) string {
 }
 
 func quota(ctx context.Context, p *cli.Program, f *access.Flags, name string, storage, messages limit, asJSON bool) error {
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	mode := access.Read
+	if storage.set || messages.set {
+		mode = access.Change
+	}
+	s, err := f.Open(ctx, p, mode, nil)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ The name can be used again at once.`,
 }
 
 func removeAccount(ctx context.Context, p *cli.Program, f *access.Flags, name string, yes bool) (err error) {
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	s, err := f.Open(ctx, p, access.Change, nil)
 	if err != nil {
 		return err
 	}

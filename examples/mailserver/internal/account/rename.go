@@ -37,7 +37,7 @@ func renameAccount(ctx context.Context, p *cli.Program, f *access.Flags, from, t
 	if err := checkAccountName(to); err != nil {
 		return err
 	}
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	s, err := f.Open(ctx, p, access.Change, nil)
 	if err != nil {
 		return err
 	}

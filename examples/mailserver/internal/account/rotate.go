@@ -31,7 +31,7 @@ If it is interrupted, log in once with the new password: that completes it.`,
 			var f access.AccountFlags
 			f.Add(fs)
 			return func(ctx context.Context, p *cli.Program, names []string) error {
-				return f.With(ctx, p, names[0], func(a *mailbox.Account) error {
+				return f.With(ctx, p, access.Change, names[0], func(a *mailbox.Account) error {
 					password, err := p.NewPassword(ctx, "New password")
 					if err != nil {
 						return err

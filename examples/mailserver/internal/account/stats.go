@@ -79,7 +79,7 @@ func statsOf(u mailbox.Usage) stats {
 
 func readStats(ctx context.Context, p *cli.Program, f *access.AccountFlags, name string, open bool) (out stats, err error) {
 	if open || f.RecoveryFile != "" {
-		err = f.With(ctx, p, name, func(a *mailbox.Account) error {
+		err = f.With(ctx, p, access.Read, name, func(a *mailbox.Account) error {
 			c, err := a.Contents(ctx)
 			out = statsOf(c.Usage)
 			out.OpenStats = &OpenStats{Folders: c.Mailboxes, Messages: c.Messages, MessageBytes: c.Size, Garbage: tally(c.Garbage)}
@@ -87,7 +87,7 @@ func readStats(ctx context.Context, p *cli.Program, f *access.AccountFlags, name
 		})
 		return out, err
 	}
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	s, err := f.Open(ctx, p, access.Read, nil)
 	if err != nil {
 		return out, err
 	}

@@ -27,7 +27,7 @@ and logging in with it costs the server next to nothing.
 			f.Add(fs)
 			label := fs.String("label", "", "a `text` to tell tokens apart by, at most 127 bytes; it is kept encrypted")
 			return func(ctx context.Context, p *cli.Program, names []string) error {
-				return f.With(ctx, p, names[0], func(a *mailbox.Account) error {
+				return f.With(ctx, p, access.Change, names[0], func(a *mailbox.Account) error {
 					token, err := a.AddToken(ctx, *label)
 					if err != nil {
 						return err
@@ -61,7 +61,7 @@ created and label.
 			f.Add(fs)
 			asJSON := fs.Bool("json", false, "print JSON")
 			return func(ctx context.Context, p *cli.Program, names []string) error {
-				return f.With(ctx, p, names[0], func(a *mailbox.Account) error {
+				return f.With(ctx, p, access.Read, names[0], func(a *mailbox.Account) error {
 					return listTokens(ctx, p, a, *asJSON)
 				})
 			}
@@ -100,7 +100,7 @@ opened go on until they end.
 			var f access.AccountFlags
 			f.Add(fs)
 			return func(ctx context.Context, p *cli.Program, names []string) error {
-				return f.With(ctx, p, names[0], func(a *mailbox.Account) error {
+				return f.With(ctx, p, access.Change, names[0], func(a *mailbox.Account) error {
 					return a.RevokeToken(ctx, names[1])
 				})
 			}

@@ -44,7 +44,7 @@ func (p pair) with(ctx context.Context, do func(from, to blob.Store) error) (err
 	if err := p.apart(); err != nil {
 		return err
 	}
-	from, closeFrom, err := p.from.Open(ctx, access.MustExist)
+	from, closeFrom, err := p.from.Open(ctx, access.Read)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func (f *checkFlags) check(ctx context.Context, p *cli.Program) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	s, err := f.Open(ctx, p, f.mode(), nil)
 	if err != nil {
 		return err
 	}
@@ -170,6 +170,14 @@ func (f *checkFlags) check(ctx context.Context, p *cli.Program) (err error) {
 		err = fmt.Errorf("problems found: %d", res.damage)
 	}
 	return err
+}
+
+// mode says whether anything is repaired.
+func (f *checkFlags) mode() access.Mode {
+	if f.repair {
+		return access.Change
+	}
+	return access.Read
 }
 
 func newResult() *result {

@@ -78,9 +78,9 @@ type collected struct {
 
 func (f *gcFlags) gc(ctx context.Context, p *cli.Program) error {
 	if f.account != "" {
-		return f.With(ctx, p, f.account, func(a *mailbox.Account) error { return f.collect(ctx, p, a) })
+		return f.With(ctx, p, f.mode(), f.account, func(a *mailbox.Account) error { return f.collect(ctx, p, a) })
 	}
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	s, err := f.Open(ctx, p, f.mode(), nil)
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,14 @@ func (f *gcFlags) gc(ctx context.Context, p *cli.Program) error {
 	_, err = fmt.Fprintf(p.Out, "%s: %d objects of %d removed accounts, %d bytes; %d log entries and snapshots\n",
 		f.verb(), rep.Objects, rep.Accounts, rep.Bytes, rep.Trimmed)
 	return err
+}
+
+// mode says whether anything is erased.
+func (f *gcFlags) mode() access.Mode {
+	if f.dryRun {
+		return access.Read
+	}
+	return access.Change
 }
 
 func (f *gcFlags) verb() string {

@@ -48,12 +48,26 @@ func Start(ctx context.Context, w io.Writer, s *mailbox.Store, passwordFile stri
 		return err
 	}
 	if inbox.UIDNext == 1 { // nothing was ever put in
-		if err := deliverDemo(ctx, s); err != nil {
+		if err := errors.Join(makeFolders(ctx, a), deliverDemo(ctx, s)); err != nil {
 			return err
 		}
 	}
 	_, err = io.WriteString(w, demoText(password, at))
 	return err
+}
+
+// makeFolders makes the folders that mail programs look for, with the uses of RFC 6154.
+func makeFolders(ctx context.Context, a *mailbox.Account) error {
+	for _, name := range []string{"Drafts", "Sent", "Trash"} {
+		err := a.Create(ctx, name, `\`+name)
+		if errors.Is(err, mailbox.ErrMailboxExists) {
+			continue // of a start that was interrupted
+		}
+		if err = errors.Join(err, a.Subscribe(ctx, name, true)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // demoPassword returns the password in a file, which it makes if there is none.

@@ -17,6 +17,10 @@ import (
 // that name with another password is left alone.
 func TestDemoAgain(t *testing.T) {
 	password := strings.TrimSpace(clitest.DemoStore(t))
+	folders := ok(t, password, "folder", "list", "demo", "-json", "-store", "mail")
+	for _, name := range []string{"Drafts", "Sent", "Trash"} {
+		assert.Contains(t, folders, `"special_use":["\\`+name+`"]`)
+	}
 	again := func() string {
 		blobs, err := diskblob.Open("mail", nil)
 		require.NoError(t, err)

@@ -104,9 +104,9 @@ func (f *exportFlags) run(ctx context.Context, p *cli.Program, name string) erro
 		return x.report.done(x.run(ctx))
 	}
 	if name != "" {
-		return f.With(ctx, p, name, do)
+		return f.With(ctx, p, access.Read, name, do)
 	}
-	s, err := f.Open(ctx, p, access.MustExist, nil)
+	s, err := f.Open(ctx, p, access.Read, nil)
 	if err != nil {
 		return err
 	}

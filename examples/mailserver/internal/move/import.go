@@ -129,7 +129,7 @@ func (f *importFlags) run(ctx context.Context, p *cli.Program, name, from string
 	}
 	// Much is made and forgotten: it is not to pile up beside a server.
 	defer debug.SetGCPercent(debug.SetGCPercent(50))
-	return f.With(ctx, p, name, func(a *mailbox.Account) error {
+	return f.With(ctx, p, access.Change, name, func(a *mailbox.Account) error {
 		im, err := a.Importer(ctx)
 		if err != nil {
 			return err

@@ -41,6 +41,7 @@ type monitor struct {
 	listener net.Listener
 	server   http.Server
 	store    *mailbox.Store
+	writable func() error // whether the store can be written
 	serving  atomic.Bool
 	ended    chan struct{} // closed when server has
 }
@@ -91,7 +92,8 @@ func (m *monitor) handler(withPprof bool) http.Handler {
 	return mux
 }
 
-// answerReady says whether clients should be sent here.
+// answerReady says whether clients should be sent here: whether mail can be read and,
+// if it is asked, taken.
 func (m *monitor) answerReady(w http.ResponseWriter, r *http.Request) {
 	if !m.serving.Load() {
 		http.Error(w, "not serving", http.StatusServiceUnavailable)
@@ -100,7 +102,15 @@ func (m *monitor) answerReady(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
 	defer cancel()
 	if err := m.store.Ping(ctx); err != nil {
-		http.Error(w, "the store cannot be reached", http.StatusServiceUnavailable)
+		http.Error(w, "the store cannot be read", http.StatusServiceUnavailable)
+		return
+	}
+	if err := m.writable(); err != nil {
+		if r.URL.Query().Has("write") {
+			http.Error(w, "the store cannot be written", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok, but the store cannot be written")
 		return
 	}
 	fmt.Fprintln(w, "ok")
@@ -115,14 +125,14 @@ func (m *monitor) hooks() observe.Hooks {
 }
 
 // serve answers from now on.
-func (m *monitor) serve(s *mailbox.Store) error {
+func (m *monitor) serve(s *mailbox.Store, writable func() error) error {
 	if m == nil {
 		return nil
 	}
 	if err := m.observer.Watch(s); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	m.store = s
+	m.store, m.writable = s, writable
 	go func() {
 		defer close(m.ended)
 		_ = m.server.Serve(m.listener) // the error is that it was closed

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -30,7 +31,7 @@ func watched(t *testing.T, blobs blob.Store, withPprof bool) (*monitor, *mailbox
 	require.NoError(t, err)
 	s, err := mailbox.Open(t.Context(), observeblob.Wrap(blobs, m.hooks()), mailbox.Options{Password: clitest.Cheap, Observe: m.hooks()})
 	require.NoError(t, err)
-	require.NoError(t, m.serve(s))
+	require.NoError(t, m.serve(s, func() error { return nil }))
 	t.Cleanup(func() {
 		require.NoError(t, s.Close())
 		m.close()
@@ -46,6 +47,21 @@ func get(t *testing.T, m *monitor, path string) (int, string) {
 	b, err := io.ReadAll(r.Body)
 	require.NoError(t, err)
 	return r.StatusCode, string(b)
+}
+
+// What can be read and what can be written is told apart.
+func TestReadyzOfAReadOnlyStore(t *testing.T) {
+	m, _ := watched(t, memblob.New(), false)
+	m.ready(true)
+	code, text := get(t, m, "/readyz?write")
+	assert.Equal(t, http.StatusOK, code)
+	assert.Equal(t, "ok\n", text)
+	m.writable = func() error { return errors.New("read-only") }
+	code, text = get(t, m, "/readyz")
+	assert.Equal(t, http.StatusOK, code)
+	assert.Contains(t, text, "cannot be written")
+	code, _ = get(t, m, "/readyz?write")
+	assert.Equal(t, http.StatusServiceUnavailable, code)
 }
 
 func TestHealthAndReadiness(t *testing.T) {

@@ -42,8 +42,9 @@ func Command() cli.Command {
 		Name: "serve", About: "serve mailboxes by IMAP, and take mail in by LMTP",
 		Text: `Serves the accounts of a store until SIGTERM or SIGINT. Then it takes no more
 connections, finishes the commands and deliveries that are under way, says BYE or
-421, and ends. What is not finished after -stop-timeout is cut; a second signal ends
-the process at once.
+421, and ends. What is not finished after two thirds of -stop-timeout is cut, and
+at -stop-timeout the process ends, whatever it waits for. A second signal ends it at
+once.
 What was acknowledged is on the disk before it is acknowledged, so that a process
 that is killed loses nothing either.
 
@@ -62,8 +63,8 @@ password and lines to paste. The password is kept in a file beside the name key:
 folder's name + .demo-password.
 
 With -metrics an address of HTTP has /metrics for Prometheus, /healthz (the process
-answers) and /readyz (it serves, and the store can be reached), and with -pprof
-/debug/pprof too. No name, address or text of a mail is in any of them, but how
+answers) and /readyz (it serves, and the store can be read; /readyz?write: and can be
+written), and with -pprof /debug/pprof too. No name, address or text of a mail is in any of them, but how
 many there are: keep it on loopback, which -pprof demands.
 
 The log goes to standard error. It names no account, address, subject or secret.
@@ -94,7 +95,7 @@ func (f *serveFlags) add(fs *flag.FlagSet) {
 	fs.BoolVar(&f.demo, "demo", false, "make an account with sample mails")
 	fs.IntVar(&f.maxConns, "max-conns", 8192, "how many IMAP connections are taken at once")
 	fs.IntVar(&f.maxConnsPerAddr, "max-conns-per-address", 256, "how many of them from one IPv4 address or IPv6 /64 network; this\nmachine's own are not counted")
-	fs.DurationVar(&f.stopTimeout, "stop-timeout", 6*time.Second, "how long sessions may take to end")
+	fs.DurationVar(&f.stopTimeout, "stop-timeout", 9*time.Second, "how long the end may take: then the process ends, whatever it waits for")
 }
 
 // maxCacheSize is in MiB: more is a slip of the finger.
@@ -106,60 +107,86 @@ func (f *serveFlags) serve(ctx context.Context, p *cli.Program) (err error) {
 	if err != nil {
 		return err
 	}
-	config, err := tlsConfig(f.tlsCert, f.tlsKey, logger)
-	switch {
-	case err != nil:
+	config, err := f.check(logger)
+	if err != nil {
 		return err
-	case f.imaps != "" && config == nil:
-		return cli.Usagef("-imaps needs -tls-cert and -tls-key")
-	case f.maxConns < 1 || f.maxConnsPerAddr < 1:
-		return cli.Usagef("-max-conns and -max-conns-per-address are 1 or more")
-	case f.CacheSize < 1 || f.CacheSize > maxCacheSize:
-		return cli.Usagef("-cache-size is 1 to %d", maxCacheSize)
-	case f.imap == "" && f.imaps == "" && f.lmtp == "":
-		return cli.Usagef("nothing to serve: -imap, -imaps and -lmtp are empty")
 	}
+	// All addresses first: one that is in use is known before a store is made.
+	open, err := f.listen(ctx, config != nil, logger)
+	if err != nil {
+		return err
+	}
+	defer closeAll(open)
 	m, err := f.monitor(logger)
 	if err != nil {
 		return err
 	}
 	defer m.close()
 	f.Watch = m.hooks()
-	store, err := f.Open(ctx, p, access.MayCreate, logger)
+	defer watchdog(ctx, f.stopTimeout, logger, os.Exit)()
+	store, err := f.Open(ctx, p, access.Serve, logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	s := f.newServers(store.Store, config, logger)
+	f.tell(store, logger)
+	s := f.newServers(store.Store, open, config, logger)
 	defer s.close()
-	if err := errors.Join(s.listen(ctx, f, config), m.serve(store.Store)); err != nil {
+	if err := m.serve(store.Store, store.Writable); err != nil {
 		return err
 	}
 	if f.demo {
-		if err := demo.Start(ctx, p.Out, store.Store, f.Beside(".demo-password"), s.addresses()); err != nil {
+		if err := demo.Start(ctx, p.Out, store.Store, f.Beside(".demo-password"), addresses(open)); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
 	m.ready(true)
 	context.AfterFunc(ctx, func() { m.ready(false) })
-	return s.run(ctx, f.stopTimeout)
+	return s.run(ctx, sessionTime(f.stopTimeout))
+}
+
+// check refuses flags that do not fit, and returns the configuration of TLS, nil if
+// there is none.
+func (f *serveFlags) check(logger *slog.Logger) (*tls.Config, error) {
+	config, err := tlsConfig(f.tlsCert, f.tlsKey, logger)
+	switch {
+	case err != nil:
+	case f.imaps != "" && config == nil:
+		err = cli.Usagef("-imaps needs -tls-cert and -tls-key")
+	case f.maxConns < 1 || f.maxConnsPerAddr < 1:
+		err = cli.Usagef("-max-conns and -max-conns-per-address are 1 or more")
+	case f.CacheSize < 1 || f.CacheSize > maxCacheSize:
+		err = cli.Usagef("-cache-size is 1 to %d", maxCacheSize)
+	case f.stopTimeout <= 0:
+		err = cli.Usagef("-stop-timeout must be more than 0")
+	case f.imap == "" && f.imaps == "" && f.lmtp == "":
+		err = cli.Usagef("nothing to serve: -imap, -imaps and -lmtp are empty")
+	default:
+		err = f.Resolve()
+	}
+	return config, err
+}
+
+// tell logs what a mistyped -store would bring about.
+func (f *serveFlags) tell(store *access.Store, logger *slog.Logger) {
+	if store.Made {
+		logger.Info("made a new store", "store", f.Where())
+	}
+	if err := store.Writable(); err != nil {
+		logger.Warn("the store cannot be written: mail can be read, and none is taken", "error", err)
+	}
 }
 
 // servers are the protocols' servers and the listeners they are to serve.
 type servers struct {
 	imap   *imapadapter.Server
 	lmtp   *lmtpadapter.Server
-	open   []listening
+	open   []listener
+	tls    *tls.Config
 	logger *slog.Logger
 }
 
-type listening struct {
-	protocol string
-	net.Listener
-	serve func(net.Listener) error
-}
-
-func (f *serveFlags) newServers(store *mailbox.Store, config *tls.Config, logger *slog.Logger) *servers {
+func (f *serveFlags) newServers(store *mailbox.Store, open []listener, config *tls.Config, logger *slog.Logger) *servers {
 	guard := imapadapter.GuardOptions{TLSConfig: config, MaxConns: f.maxConns, MaxConnsPerAddr: f.maxConnsPerAddr}
 	if f.insecureAuth {
 		guard.InsecureAuth = func(net.Addr) bool { return true }
@@ -171,66 +198,44 @@ func (f *serveFlags) newServers(store *mailbox.Store, config *tls.Config, logger
 	return &servers{
 		imap:   imapadapter.NewServer(&imapadapter.Options{Store: store, Logger: logger, Guard: guard}),
 		lmtp:   lmtpadapter.NewServer(&lmtpadapter.Options{Store: store, Logger: logger, TLSConfig: config, Domain: domain}),
+		open:   open,
+		tls:    config,
 		logger: logger,
 	}
 }
 
-// listen opens all addresses, so that one that is in use is known before
-// anything is served.
-func (s *servers) listen(ctx context.Context, f *serveFlags, config *tls.Config) error {
-	var lc net.ListenConfig
-	tcp := func(ctx context.Context, address string) (net.Listener, error) {
-		return lc.Listen(ctx, "tcp", address)
+// serve serves one listener until it is closed.
+func (s *servers) serve(l listener) error {
+	switch l.protocol {
+	case "lmtp":
+		return s.lmtp.Serve(l)
+	case "imaps":
+		return s.imap.Serve(tls.NewListener(l, s.tls))
 	}
-	for _, l := range []struct {
-		protocol, address string
-		open              func(context.Context, string) (net.Listener, error)
-		serve             func(net.Listener) error
-	}{
-		{"imap", f.imap, tcp, s.imap.Serve},
-		{"imaps", f.imaps, tcp, func(ln net.Listener) error { return s.imap.Serve(tls.NewListener(ln, config)) }},
-		{"lmtp", f.lmtp, lmtpadapter.Listen, s.lmtp.Serve},
-	} {
-		if l.address == "" {
-			continue
-		}
-		ln, err := l.open(ctx, l.address)
-		if err != nil {
-			return fmt.Errorf("%s: %w", l.protocol, err)
-		}
-		s.open = append(s.open, listening{l.protocol, ln, l.serve})
-		s.logger.Info("listening", "protocol", l.protocol, "address", ln.Addr().String())
-		if l.protocol != "imaps" && !local(ln.Addr()) {
-			s.warn(l.protocol, f.insecureAuth, config != nil)
-		}
-	}
-	return nil
+	return s.imap.Serve(l)
 }
 
-// warn says what an address that others can reach means.
-func (s *servers) warn(protocol string, insecure, withTLS bool) {
-	switch {
-	case protocol == "lmtp":
-		s.logger.Warn("whoever reaches the LMTP address can deliver mail")
-	case insecure:
-		s.logger.Warn("passwords may cross the network in plain text")
-	case !withTLS:
-		s.logger.Warn("there is no certificate: logins are refused but from this machine")
-	}
-}
+// sessionTime is the part of -stop-timeout that sessions have. The rest is for the
+// store.
+func sessionTime(stopTimeout time.Duration) time.Duration { return stopTimeout * 2 / 3 }
 
-func local(a net.Addr) bool {
-	tcp, ok := a.(*net.TCPAddr)
-	return !ok || tcp.IP.IsLoopback()
-}
-
-// addresses returns where each protocol is listened on.
-func (s *servers) addresses() map[string]net.Addr {
-	m := map[string]net.Addr{}
-	for _, l := range s.open {
-		m[l.protocol] = l.Addr()
+// watchdog ends the process if it still runs a time after ctx has ended: a disk or a
+// bucket that does not answer must not keep it. What was acknowledged is stored. stop
+// says that the process has ended what it had to.
+func watchdog(ctx context.Context, timeout time.Duration, logger *slog.Logger, exit func(code int)) (stop func()) {
+	ended := make(chan struct{})
+	unwatch := context.AfterFunc(ctx, func() {
+		select {
+		case <-ended:
+		case <-time.After(timeout):
+			logger.Error("the process did not end in time and is cut off; what was acknowledged is stored", "stop-timeout", timeout)
+			exit(cli.ExitFailed)
+		}
+	})
+	return func() {
+		unwatch()
+		close(ended)
 	}
-	return m
 }
 
 // run serves until ctx ends or a listener fails, and then ends the sessions,
@@ -241,7 +246,7 @@ func (s *servers) run(ctx context.Context, timeout time.Duration) error {
 	var serving sync.WaitGroup
 	for _, l := range s.open {
 		serving.Go(func() {
-			if err := l.serve(l.Listener); err != nil && !errors.Is(err, imapadapter.ErrServerClosed) {
+			if err := s.serve(l); err != nil && !errors.Is(err, imapadapter.ErrServerClosed) {
 				cancel(err)
 			}
 		})
@@ -274,9 +279,7 @@ func (s *servers) run(ctx context.Context, timeout time.Duration) error {
 
 // close ends at once what still runs. Closing twice is closing.
 func (s *servers) close() {
-	for _, l := range s.open {
-		l.Close() // the error is that it is closed already
-	}
+	closeAll(s.open)
 	s.imap.Close()
 	s.lmtp.Close()
 }
