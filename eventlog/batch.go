@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/observe"
 )
 
@@ -73,7 +74,7 @@ func (b *batch[S]) append(ctx context.Context, told *observe.Commit) error {
 		if len(p.records) == 0 {
 			return nil // all were told
 		}
-		entry, err := c.log.Append(ctx, c.opts.Kind, p.records...)
+		entry, err := c.log.Append(b.freeing(ctx), c.opts.Kind, p.records...)
 		switch {
 		case err == nil:
 			told.Records, told.Bytes = len(p.records), entry.Size
@@ -103,6 +104,17 @@ func (b *batch[S]) append(ctx context.Context, told *observe.Commit) error {
 			return err
 		}
 	}
+}
+
+// freeing returns ctx, which is the leader's, as one of [blob.Freeing] if that of
+// any call is one.
+func (b *batch[S]) freeing(ctx context.Context) context.Context {
+	for _, call := range b.calls {
+		if blob.IsFreeing(call.ctx) {
+			return blob.Freeing(ctx)
+		}
+	}
+	return ctx
 }
 
 // takeQueue takes all calls that wait. From here on their callers do not leave

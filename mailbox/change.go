@@ -3,7 +3,9 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
@@ -42,6 +44,9 @@ func (v *View) Store(ctx context.Context, set Set, op FlagOp, flags []string, o 
 	uids, err := t.resolve(ctx, a, set)
 	if err != nil || len(uids) == 0 {
 		return nil, err
+	}
+	if op != FlagsRemove && slices.Contains(flags, FlagDeleted) {
+		ctx = blob.Freeing(ctx) // what cannot be marked cannot be expunged
 	}
 	var d flagDecision
 	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (_ state.Event, err error) {
@@ -206,7 +211,7 @@ func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error)
 			return nil, err
 		}
 	}
-	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+	err = a.commit(blob.Freeing(ctx), func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
 		m := s.ByID(t.box.ID)
 		if m == nil {
 			return nil, ErrNoMailbox

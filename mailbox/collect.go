@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
@@ -124,7 +125,7 @@ func (h *Account) Collect(ctx context.Context, o CollectOptions) (CollectReport,
 
 func (a *account) collect(ctx context.Context, o CollectOptions) (CollectReport, error) {
 	c := &collector{a: a, dry: o.DryRun}
-	if err := c.run(ctx); err != nil {
+	if err := c.run(blob.Freeing(ctx)); err != nil {
 		return c.rep, fmt.Errorf("mailbox: collect: %w", err)
 	}
 	return c.rep, nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -133,7 +134,7 @@ func (h *Account) Delete(ctx context.Context, name string) error {
 	if name == Inbox {
 		return ErrInbox
 	}
-	return h.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+	return h.commit(blob.Freeing(ctx), func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
 		m := s.ByName(name)
 		if m == nil {
 			return nil, ErrNoMailbox

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
 )
 
@@ -56,6 +57,7 @@ func (s *Store) DeleteAccount(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	ctx = blob.Freeing(ctx)
 	g := gone{id: id, since: s.opts.Now(), name: s.nameHash(name)}
 	err = s.blobs.Create(ctx, goneName(id), bytes.NewReader(g.encode()))
 	if err != nil && !errors.Is(err, fs.ErrExist) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
 )
@@ -32,6 +33,7 @@ func (h *Account) SetPassword(ctx context.Context, password []byte) error {
 		return err
 	}
 	defer a.leave()
+	ctx = blob.Freeing(ctx) // a password that leaked must not wait for a larger disk
 	s := a.store
 	slot, err := crypto.NewPasswordSlot(ctx, a.identity, a.id, password, s.opts.Password, s.opts.Pool)
 	if err != nil {

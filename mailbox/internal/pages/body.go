@@ -21,37 +21,79 @@ func (s *Store) OpenBody(ctx context.Context, b state.BodyRef, size, off, n int6
 
 // OpenBody is [Store.OpenBody] for a body that a name and a key lead to.
 func OpenBody(ctx context.Context, blobs blob.Store, name string, key crypto.BodyKey, size, off, n int64) (io.ReadCloser, error) {
-	srcOff, srcLen := key.Span(size, off, n)
-	if srcLen == 0 {
+	if _, srcLen := key.Span(size, off, n); srcLen == 0 {
 		return io.NopCloser(strings.NewReader("")), nil
 	}
-	src, err := blobs.Open(ctx, name, srcOff, srcLen)
-	if err != nil {
-		return nil, fmt.Errorf("mailbox: read body: %w", err)
+	b := &bodyReader{blobs: blobs, name: name, key: key, size: size, off: off, end: size, reread: -1}
+	if n >= 0 && n < size-off {
+		b.end = off + n
 	}
-	r, err := key.NewReader(src, size, off, n)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("mailbox: %s: %w", name, err), src.Close())
+	if err := b.open(ctx); err != nil {
+		return nil, err
 	}
-	return &bodyReader{r: r, src: src, name: name}, nil
+	b.ctx = ctx
+	return b, nil
 }
 
-// bodyReader names the object in the errors of a body.
+// bodyReader decrypts a range of a body. What does not decrypt it reads once more
+// from where it stands, since it may have been damaged on its way, and then names
+// the object in the error.
 type bodyReader struct {
-	r    io.Reader
-	src  io.Closer
-	name string
+	ctx      context.Context // of OpenBody
+	blobs    blob.Store
+	name     string
+	key      crypto.BodyKey
+	size     int64 // of the message
+	off, end int64 // what is left of the range
+	reread   int64 // where it was read once more; negative if nowhere
+
+	r   io.Reader
+	src io.Closer
+}
+
+// open opens what is left of the range.
+func (b *bodyReader) open(ctx context.Context) error {
+	srcOff, srcLen := b.key.Span(b.size, b.off, b.end-b.off)
+	src, err := b.blobs.Open(ctx, b.name, srcOff, srcLen)
+	if err != nil {
+		return fmt.Errorf("mailbox: read body: %w", err)
+	}
+	if b.r, err = b.key.NewReader(src, b.size, b.off, b.end-b.off); err != nil {
+		return errors.Join(fmt.Errorf("mailbox: %s: %w", b.name, err), src.Close())
+	}
+	b.src = src
+	return nil
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	switch {
-	case err == nil || err == io.EOF:
-		return n, err
-	case errors.Is(err, crypto.ErrDecrypt) || errors.Is(err, io.ErrUnexpectedEOF):
-		return n, fmt.Errorf("mailbox: %s: %w: %w", b.name, eventlog.ErrCorrupt, err)
+	for {
+		n, err := b.r.Read(p)
+		b.off += int64(n)
+		if err == nil || err == io.EOF {
+			return n, err
+		}
+		damaged := errors.Is(err, crypto.ErrDecrypt) || errors.Is(err, io.ErrUnexpectedEOF)
+		if n == 0 && b.reread != b.off && (damaged || errors.Is(err, blob.ErrDamaged)) {
+			b.reread = b.off
+			if again := b.again(); again == nil {
+				continue
+			}
+		}
+		if damaged {
+			err = fmt.Errorf("%w: %w", eventlog.ErrCorrupt, err)
+		}
+		return n, fmt.Errorf("mailbox: %s: %w", b.name, err)
 	}
-	return n, fmt.Errorf("mailbox: %s: %w", b.name, err)
+}
+
+// again opens what is left of the range anew.
+func (b *bodyReader) again() error {
+	old := *b
+	if err := b.open(blob.Fresh(b.ctx)); err != nil {
+		b.r, b.src = old.r, old.src
+		return err
+	}
+	return old.Close()
 }
 
 func (b *bodyReader) Close() error {
