@@ -20,7 +20,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/blob/observeblob"
 	"github.com/letterlock/letterlock/crypto"
-	"github.com/letterlock/letterlock/imapadapter"
+	"github.com/letterlock/letterlock/imapadapter/server"
 	"github.com/letterlock/letterlock/lmtpadapter"
 	"github.com/letterlock/letterlock/mailbox"
 	"github.com/letterlock/letterlock/observe"
@@ -117,8 +117,8 @@ func TestNothingOfAMailIsTold(t *testing.T) {
 	require.NoError(t, store.CreateAccount(ctx, canaryUser, []byte(canaryPass)))
 
 	lmtp := lmtpadapter.NewServer(&lmtpadapter.Options{Store: store, Logger: logger})
-	server := imapadapter.NewServer(&imapadapter.Options{Store: store, Logger: logger, LoginDelay: -1})
-	lmtpAt, imapAt := listen(t, lmtp.Serve), listen(t, server.Serve)
+	imapServer := server.New(&server.Options{Store: store, Logger: logger, LoginDelay: -1})
+	lmtpAt, imapAt := listen(t, lmtp.Serve), listen(t, imapServer.Serve)
 	deliverCanaries(t, lmtpAt)
 	readCanaries(t, imapAt, n)
 	// A damaged store, which makes errors.
@@ -128,7 +128,7 @@ func TestNothingOfAMailIsTold(t *testing.T) {
 	require.NoError(t, err)
 	_ = c.Login(canaryUser, canaryPass).Wait()
 	_ = c.Close()
-	require.NoError(t, server.Close())
+	require.NoError(t, imapServer.Close())
 	require.NoError(t, lmtp.Close())
 	require.NoError(t, store.Close())
 

@@ -16,7 +16,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/s3blob"
 	"github.com/letterlock/letterlock/crypto"
-	"github.com/letterlock/letterlock/imapadapter"
+	"github.com/letterlock/letterlock/imapadapter/server"
 	"github.com/letterlock/letterlock/internal/fakes3"
 	"github.com/letterlock/letterlock/lmtpadapter"
 	"github.com/letterlock/letterlock/mailbox"
@@ -110,7 +110,7 @@ func newMailWorld(t *testing.T) *mailWorld {
 		t.Cleanup(func() { _ = stop() })
 		return ln.Addr().String()
 	}
-	imap := imapadapter.NewServer(&imapadapter.Options{Store: w.store, LoginDelay: -1})
+	imap := server.New(&server.Options{Store: w.store, LoginDelay: -1})
 	lmtp := lmtpadapter.NewServer(&lmtpadapter.Options{Store: w.store})
 	w.lmtp = serve(lmtp.Serve, lmtp.Close)
 	conn := w.dial(serve(imap.Serve, imap.Close))

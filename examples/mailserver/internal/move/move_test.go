@@ -21,7 +21,7 @@ import (
 	"github.com/letterlock/letterlock/examples/mailserver/internal/archive"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/clitest"
-	"github.com/letterlock/letterlock/imapadapter"
+	imapserver "github.com/letterlock/letterlock/imapadapter/server"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
@@ -215,11 +215,11 @@ func serveIMAP(t *testing.T, store string) (address string) {
 	require.NoError(t, err)
 	s, err := mailbox.Open(t.Context(), d, mailbox.Options{PollInterval: -1})
 	require.NoError(t, err)
-	server := imapadapter.NewServer(&imapadapter.Options{Store: s})
+	imapServer := imapserver.New(&imapserver.Options{Store: s})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	go server.Serve(ln)
-	t.Cleanup(func() { server.Close(); s.Close() })
+	go imapServer.Serve(ln)
+	t.Cleanup(func() { imapServer.Close(); s.Close() })
 	return ln.Addr().String()
 }
 

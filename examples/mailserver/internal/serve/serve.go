@@ -18,7 +18,7 @@ import (
 	"github.com/letterlock/letterlock/examples/mailserver/internal/access"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/demo"
-	"github.com/letterlock/letterlock/imapadapter"
+	"github.com/letterlock/letterlock/imapadapter/server"
 	"github.com/letterlock/letterlock/lmtpadapter"
 	"github.com/letterlock/letterlock/mailbox"
 )
@@ -179,7 +179,7 @@ func (f *serveFlags) tell(store *access.Store, logger *slog.Logger) {
 
 // servers are the protocols' servers and the listeners they are to serve.
 type servers struct {
-	imap   *imapadapter.Server
+	imap   *server.Server
 	lmtp   *lmtpadapter.Server
 	open   []listener
 	tls    *tls.Config
@@ -187,16 +187,16 @@ type servers struct {
 }
 
 func (f *serveFlags) newServers(store *mailbox.Store, open []listener, config *tls.Config, logger *slog.Logger) *servers {
-	guard := imapadapter.GuardOptions{TLSConfig: config, MaxConns: f.maxConns, MaxConnsPerAddr: f.maxConnsPerAddr}
+	imap := &server.Options{Store: store, Logger: logger, TLSConfig: config, MaxConns: f.maxConns, MaxConnsPerAddr: f.maxConnsPerAddr}
 	if f.insecureAuth {
-		guard.InsecureAuth = func(net.Addr) bool { return true }
+		imap.InsecureAuth = func(net.Addr) bool { return true }
 	}
 	domain := f.domain
 	if domain == "" {
 		domain, _ = os.Hostname() // without one the adapter has a default
 	}
 	return &servers{
-		imap:   imapadapter.NewServer(&imapadapter.Options{Store: store, Logger: logger, Guard: guard}),
+		imap:   server.New(imap),
 		lmtp:   lmtpadapter.NewServer(&lmtpadapter.Options{Store: store, Logger: logger, TLSConfig: config, Domain: domain}),
 		open:   open,
 		tls:    config,
@@ -246,7 +246,7 @@ func (s *servers) run(ctx context.Context, timeout time.Duration) error {
 	var serving sync.WaitGroup
 	for _, l := range s.open {
 		serving.Go(func() {
-			if err := s.serve(l); err != nil && !errors.Is(err, imapadapter.ErrServerClosed) {
+			if err := s.serve(l); err != nil && !errors.Is(err, server.ErrServerClosed) {
 				cancel(err)
 			}
 		})
