@@ -22,6 +22,7 @@ import (
 	"github.com/letterlock/letterlock/examples/mailserver/internal/care"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/deliver"
+	"github.com/letterlock/letterlock/examples/mailserver/internal/doctor"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/move"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/serve"
 )
@@ -37,6 +38,6 @@ func commands() []cli.Command {
 	return slices.Concat(
 		[]cli.Command{serve.Command(), deliver.Command()},
 		account.Commands(), move.Commands(), care.Commands(),
-		[]cli.Command{cli.Completion()},
+		[]cli.Command{doctor.Command(), cli.Completion()},
 	)
 }

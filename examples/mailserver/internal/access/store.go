@@ -129,12 +129,15 @@ func (c closers) Close() (err error) {
 // Where returns what -store says.
 func (f *Flags) Where() string { return f.dir }
 
-// bucket reports whether the store is in a bucket and not in a folder.
-func (f *Flags) bucket() bool { return Place(f.dir).Bucket() }
+// NameKeyFile returns the file of the name key, after Resolve.
+func (f *Flags) NameKeyFile() string { return f.nameKey }
+
+// Bucket reports whether the store is in a bucket and not in a folder.
+func (f *Flags) Bucket() bool { return Place(f.dir).Bucket() }
 
 // blobs opens what the store is kept in, and completes s.
 func (f *Flags) blobs(ctx context.Context, mode Mode, s *Store) (blob.Store, io.Closer, error) {
-	if f.bucket() {
+	if f.Bucket() {
 		return f.bucketBlobs(ctx, mode, s)
 	}
 	made, err := f.look(mode)
@@ -186,7 +189,7 @@ func (f *Flags) Resolve() error {
 	if f.dir == "" {
 		return cli.Usagef("-store is missing")
 	}
-	if f.bucket() {
+	if f.Bucket() {
 		if f.nameKey == "" {
 			return cli.Usagef("-name-key is missing: there is no place beside a bucket")
 		}
