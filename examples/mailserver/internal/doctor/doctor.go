@@ -30,7 +30,7 @@ With -json, an array of objects: status, subject, text, advice. The exit status 
 there is a problem; warnings do not count.`,
 		Examples: []string{
 			"mailserver doctor -store ./mail",
-			"mailserver doctor -store /var/lib/letterlock/store -imaps :993 -tls-cert cert.pem -tls-key key.pem -domain mail.example.org",
+			"mailserver doctor -store ./mail -imaps :993 -tls-cert cert.pem -tls-key key.pem",
 		},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var f flags
