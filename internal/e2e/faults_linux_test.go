@@ -142,6 +142,7 @@ func TestFullDisk(t *testing.T) {
 	ballast := filepath.Join(folder, "ballast")
 	require.NoError(t, os.WriteFile(ballast, make([]byte, 2<<20), 0o600))
 	x := newTrouble(t, folder)
+	must(t, password+"\n", "account", "add", "bob", "-store", x.dir)
 	for x.deliver(500_000) == nil {
 		require.Less(t, x.n, 100, "the disk does not fill up")
 	}
@@ -157,9 +158,27 @@ func TestFullDisk(t *testing.T) {
 	err = x.c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{"$before"}}, nil).Close()
 	require.ErrorAs(t, err, &no)
 	x.refused(100, "no space left on device")
+	x.frees()
+	x.refused(100, "kept back for changes that free space")
 	require.NoError(t, os.Remove(ballast))
 	require.NoError(t, os.Remove(f.Name()))
 	x.whole()
+}
+
+// frees asserts that what frees space is done without a free byte.
+func (x *trouble) frees() {
+	x.t.Helper()
+	mails, _ := list(x.t, dial(x.t, x.s.imap, nil), "INBOX")
+	last := mails[len(mails)-1]
+	deleted := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}}
+	require.NoError(x.t, x.c.Store(imap.UIDSetNum(last.UID), deleted, nil).Close())
+	require.NoError(x.t, x.c.Expunge().Close())
+	delete(x.sent, last.ID)
+	must(x.t, password+"\nanother-secret\n", "account", "passwd", "ann", "-store", x.dir)
+	must(x.t, "another-secret\n"+password+"\n", "account", "passwd", "ann", "-store", x.dir)
+	must(x.t, "", "account", "remove", "bob", "-yes", "-store", x.dir)
+	must(x.t, "", "gc", "-store", x.dir)
+	must(x.t, password+"\n", "gc", "-account", "ann", "-store", x.dir)
 }
 
 // A disk that turned read-only, as one does after an error, is read from.

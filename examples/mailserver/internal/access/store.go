@@ -135,6 +135,9 @@ func (f *Flags) NameKeyFile() string { return f.nameKey }
 // Bucket reports whether the store is in a bucket and not in a folder.
 func (f *Flags) Bucket() bool { return Place(f.dir).Bucket() }
 
+// reserve is how many bytes of the disk are kept back for changes that free space.
+const reserve = 64 << 20
+
 // blobs opens what the store is kept in, and completes s.
 func (f *Flags) blobs(ctx context.Context, mode Mode, s *Store) (blob.Store, io.Closer, error) {
 	if f.Bucket() {
@@ -144,7 +147,7 @@ func (f *Flags) blobs(ctx context.Context, mode Mode, s *Store) (blob.Store, io.
 	if err != nil {
 		return nil, nil, err
 	}
-	blobs, err := diskblob.Open(f.dir, nil)
+	blobs, err := diskblob.Open(f.dir, &diskblob.Options{Reserve: reserve})
 	if err != nil {
 		return nil, nil, err
 	}
