@@ -6,15 +6,16 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/translate"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
-// The commands of this file write nothing themselves but COPYUID. What they
-// changed the client is told by the Poll that follows each command, together
-// with what others changed, so that the numbers are always right.
+// The commands of this file write nothing themselves but COPYUID. The Poll that follows
+// each command notifies the client of what they changed, together with what others
+// changed, so that the numbers are always right.
 
 // Store handles STORE and UID STORE: one entry of the log.
-func (s *session) Store(_ *imapserver.FetchWriter, numSet imap.NumSet, change *imap.StoreFlags, _ *imap.StoreOptions) error {
+func (s *Session) Store(_ *imapserver.FetchWriter, numSet imap.NumSet, change *imap.StoreFlags, _ *imap.StoreOptions) error {
 	op := s.begin("STORE")
 	defer op.end()
 	set, err := s.selected(numSet)
@@ -26,7 +27,7 @@ func (s *session) Store(_ *imapserver.FetchWriter, numSet imap.NumSet, change *i
 		imap.StoreFlagsAdd: mailbox.FlagsAdd,
 		imap.StoreFlagsDel: mailbox.FlagsRemove,
 	}
-	_, err = s.view.Store(op.ctx, set, ops[change.Op], flagNames(change.Flags), mailbox.StoreOptions{Silent: change.Silent})
+	_, err = s.view.Store(op.ctx, set, ops[change.Op], translate.WithoutRecent(change.Flags), mailbox.StoreOptions{Silent: change.Silent})
 	if err != nil {
 		return op.fail(err)
 	}
@@ -40,7 +41,7 @@ func (s *session) Store(_ *imapserver.FetchWriter, numSet imap.NumSet, change *i
 // the engine calls it with a writer that writes nothing: there it is no error
 // that the mailbox was opened with EXAMINE, and nothing is expunged (RFC 9051
 // section 6.4.1).
-func (s *session) Expunge(w *imapserver.ExpungeWriter, uids *imap.UIDSet) error {
+func (s *Session) Expunge(w *imapserver.ExpungeWriter, uids *imap.UIDSet) error {
 	op := s.begin("EXPUNGE")
 	defer op.end()
 	closing := *w == imapserver.ExpungeWriter{}
@@ -51,11 +52,11 @@ func (s *session) Expunge(w *imapserver.ExpungeWriter, uids *imap.UIDSet) error 
 		if closing {
 			return nil
 		}
-		return errDeleted
+		return translate.ErrDeleted
 	}
 	var within *mailbox.Set
 	if uids != nil {
-		set, err := s.set(*uids)
+		set, err := s.set(wireSet(*uids))
 		if err != nil {
 			return err
 		}
@@ -66,7 +67,7 @@ func (s *session) Expunge(w *imapserver.ExpungeWriter, uids *imap.UIDSet) error 
 }
 
 // Copy handles COPY and UID COPY: one entry of the log.
-func (s *session) Copy(numSet imap.NumSet, dest string) (*imap.CopyData, error) {
+func (s *Session) Copy(numSet imap.NumSet, dest string) (*imap.CopyData, error) {
 	op := s.begin("COPY")
 	defer op.end()
 	set, err := s.selected(numSet)
@@ -81,7 +82,7 @@ func (s *session) Copy(numSet imap.NumSet, dest string) (*imap.CopyData, error) 
 }
 
 // Move handles MOVE and UID MOVE (RFC 6851): one entry of the log.
-func (s *session) Move(w *imapserver.MoveWriter, numSet imap.NumSet, dest string) error {
+func (s *Session) Move(w *imapserver.MoveWriter, numSet imap.NumSet, dest string) error {
 	op := s.begin("MOVE")
 	defer op.end()
 	set, err := s.selected(numSet)
@@ -98,14 +99,14 @@ func (s *session) Move(w *imapserver.MoveWriter, numSet imap.NumSet, dest string
 	return nil
 }
 
-// failCopy tells a missing destination from a selected mailbox that was deleted.
+// failCopy distinguishes a missing destination from a selected mailbox that was deleted.
 func (op *operation) failCopy(err error, dest string) error {
 	if errors.Is(err, mailbox.ErrNoMailbox) {
-		if _, missing := op.s.account.Status(op.ctx, dest); missing == nil {
-			return errDeleted
+		if _, missing := op.account.Status(op.ctx, dest); missing == nil {
+			return translate.ErrDeleted
 		}
 	}
-	return op.failDest(err)
+	return op.failDestination(err)
 }
 
 // copyData returns COPYUID (RFC 4315 section 3), or nil if no message was there:
@@ -116,8 +117,8 @@ func copyData(c mailbox.Copied) *imap.CopyData {
 	}
 	data := &imap.CopyData{UIDValidity: c.UIDValidity}
 	for i := range c.Source {
-		data.SourceUIDs = addUID(data.SourceUIDs, uid(c.Source[i]))
-		data.DestUIDs = addUID(data.DestUIDs, uid(c.Dest[i]))
+		data.SourceUIDs.AddNum(imap.UID(c.Source[i]))
+		data.DestUIDs.AddNum(imap.UID(c.Dest[i]))
 	}
 	return data
 }

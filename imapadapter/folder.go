@@ -3,11 +3,12 @@ package imapadapter
 import (
 	"github.com/emersion/go-imap/v2"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/translate"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
 // Select handles SELECT and EXAMINE.
-func (s *session) Select(name string, o *imap.SelectOptions) (*imap.SelectData, error) {
+func (s *Session) Select(name string, o *imap.SelectOptions) (*imap.SelectData, error) {
 	op := s.begin("SELECT")
 	defer op.end()
 	s.deselect()
@@ -18,7 +19,7 @@ func (s *session) Select(name string, o *imap.SelectOptions) (*imap.SelectData, 
 	data := &imap.SelectData{
 		Flags:       flags(view.Flags()),
 		NumMessages: uint32(view.Len()),
-		UIDNext:     uid(view.UIDNext()),
+		UIDNext:     imap.UID(view.UIDNext()),
 		UIDValidity: view.UIDValidity(),
 	}
 	if !o.ReadOnly {
@@ -43,7 +44,7 @@ func (s *session) Select(name string, o *imap.SelectOptions) (*imap.SelectData, 
 }
 
 // Unselect handles UNSELECT, and the second half of CLOSE.
-func (s *session) Unselect() error {
+func (s *Session) Unselect() error {
 	op := s.begin("UNSELECT")
 	defer op.end()
 	s.deselect()
@@ -51,7 +52,7 @@ func (s *session) Unselect() error {
 }
 
 // Create handles CREATE, with the attributes of RFC 6154.
-func (s *session) Create(name string, o *imap.CreateOptions) error {
+func (s *Session) Create(name string, o *imap.CreateOptions) error {
 	op := s.begin("CREATE")
 	defer op.end()
 	uses := make([]string, 0, len(o.SpecialUse))
@@ -62,33 +63,33 @@ func (s *session) Create(name string, o *imap.CreateOptions) error {
 }
 
 // Delete handles DELETE.
-func (s *session) Delete(name string) error {
+func (s *Session) Delete(name string) error {
 	op := s.begin("DELETE")
 	defer op.end()
 	return op.fail(s.account.Delete(op.ctx, name))
 }
 
 // Rename handles RENAME.
-func (s *session) Rename(from, to string, _ *imap.RenameOptions) error {
+func (s *Session) Rename(from, to string, _ *imap.RenameOptions) error {
 	op := s.begin("RENAME")
 	defer op.end()
 	return op.fail(s.account.Rename(op.ctx, from, to))
 }
 
 // Subscribe handles SUBSCRIBE.
-func (s *session) Subscribe(name string) error { return s.subscribe(name, true) }
+func (s *Session) Subscribe(name string) error { return s.subscribe(name, true) }
 
 // Unsubscribe handles UNSUBSCRIBE.
-func (s *session) Unsubscribe(name string) error { return s.subscribe(name, false) }
+func (s *Session) Unsubscribe(name string) error { return s.subscribe(name, false) }
 
-func (s *session) subscribe(name string, on bool) error {
+func (s *Session) subscribe(name string, on bool) error {
 	op := s.begin("SUBSCRIBE")
 	defer op.end()
 	return op.fail(s.account.Subscribe(op.ctx, name, on))
 }
 
 // Status handles STATUS.
-func (s *session) Status(name string, o *imap.StatusOptions) (*imap.StatusData, error) {
+func (s *Session) Status(name string, o *imap.StatusOptions) (*imap.StatusData, error) {
 	op := s.begin("STATUS")
 	defer op.end()
 	if err := checkStatus(o); err != nil {
@@ -109,13 +110,13 @@ func (s *session) Status(name string, o *imap.StatusOptions) (*imap.StatusData, 
 // offered: its writer would not survive that there is no answer.
 func checkStatus(o *imap.StatusOptions) error {
 	if o != nil && o.DeletedStorage {
-		return bad("DELETED-STORAGE is not supported")
+		return translate.Bad("DELETED-STORAGE is not supported")
 	}
 	return nil
 }
 
 // statusData returns all that STATUS can tell. The engine picks from it.
-func (s *session) statusData(name string, st *mailbox.Status) *imap.StatusData {
+func (s *Session) statusData(name string, st *mailbox.Status) *imap.StatusData {
 	num := func(n int) *uint32 {
 		v := uint32(n)
 		return &v
@@ -125,7 +126,7 @@ func (s *session) statusData(name string, st *mailbox.Status) *imap.StatusData {
 		Mailbox:     name,
 		NumMessages: num(st.Messages),
 		NumRecent:   num(st.Recent),
-		UIDNext:     uid(st.UIDNext),
+		UIDNext:     imap.UID(st.UIDNext),
 		UIDValidity: st.UIDValidity,
 		NumUnseen:   num(st.Unseen),
 		NumDeleted:  num(st.Deleted),
@@ -135,7 +136,7 @@ func (s *session) statusData(name string, st *mailbox.Status) *imap.StatusData {
 }
 
 // Namespace handles NAMESPACE (RFC 2342): all mailboxes are the user's own.
-func (s *session) Namespace() (*imap.NamespaceData, error) {
+func (s *Session) Namespace() (*imap.NamespaceData, error) {
 	return &imap.NamespaceData{
 		Personal: []imap.NamespaceDescriptor{{Prefix: "", Delim: mailbox.Separator}},
 	}, nil

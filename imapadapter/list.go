@@ -1,18 +1,16 @@
 package imapadapter
 
 import (
-	"reflect"
-	"slices"
-	"strings"
-
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/translate"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
-// List handles LIST and LSUB.
-func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, o *imap.ListOptions) error {
+// List handles LIST, and LSUB as LIST (SUBSCRIBED): the engine does not say which of the
+// two it is.
+func (s *Session) List(w *imapserver.ListWriter, ref string, patterns []string, o *imap.ListOptions) error {
 	op := s.begin("LIST")
 	defer op.end()
 	if err := checkStatus(o.ReturnStatus); err != nil {
@@ -25,143 +23,13 @@ func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, 
 	if err != nil {
 		return op.fail(err)
 	}
-	l := newListing(infos, ref, patterns, o, isLSUB(w))
-	for _, name := range l.names {
-		data, ok := l.data(name)
-		if !ok {
-			continue
-		}
-		if info := l.infos[name]; info != nil && info.Exists && o.ReturnStatus != nil {
-			data.Status = s.statusData(name, &info.Status)
+	for data, info := range translate.NewListing(infos, ref, patterns, o, false).All() {
+		if info != nil && o.ReturnStatus != nil {
+			data.Status = s.statusData(data.Mailbox, &info.Status)
 		}
 		if err := w.WriteList(data); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// isLSUB reports whether a listing is written as LSUB. The engine asks for the
-// same options as for LIST (SUBSCRIBED), but RFC 3501 section 6.3.9 wants the
-// parents of subscribed mailboxes in the answer to LSUB "%", and RFC 5258 does
-// not want them in that to LIST (SUBSCRIBED). The only trace of the difference
-// is a field of the writer that is not exported; if it should ever be gone, LSUB
-// is answered as LIST (SUBSCRIBED) is.
-func isLSUB(w *imapserver.ListWriter) bool {
-	f := reflect.ValueOf(w).Elem().FieldByName("lsub")
-	return f.IsValid() && f.Kind() == reflect.Bool && f.Bool()
-}
-
-// listing is the work on one LIST: which names are there, and what is above and
-// below them.
-type listing struct {
-	o        *imap.ListOptions
-	lsub     bool
-	patterns []string
-
-	names      []string // all that may be listed, sorted
-	infos      map[string]*mailbox.MailboxInfo
-	parents    map[string]bool // has existing mailboxes below it
-	subParents map[string]bool // has subscribed names below it
-}
-
-func newListing(infos []mailbox.MailboxInfo, ref string, patterns []string, o *imap.ListOptions, lsub bool) *listing {
-	l := &listing{
-		o: o, lsub: lsub,
-		infos:   make(map[string]*mailbox.MailboxInfo, len(infos)),
-		parents: make(map[string]bool), subParents: make(map[string]bool),
-	}
-	for _, p := range patterns {
-		l.patterns = append(l.patterns, ref+p)
-	}
-	for i := range infos {
-		info := &infos[i]
-		l.infos[info.Name] = info
-		l.names = append(l.names, info.Name)
-		for at, c := range info.Name {
-			if c != mailbox.Separator {
-				continue
-			}
-			if info.Exists {
-				l.parents[info.Name[:at]] = true
-			}
-			if info.Subscribed {
-				l.subParents[info.Name[:at]] = true
-			}
-		}
-	}
-	// A level that has mailboxes below it is listed though it is none itself.
-	for _, above := range []map[string]bool{l.parents, l.subParents} {
-		for name := range above {
-			if l.infos[name] == nil {
-				l.names = append(l.names, name)
-			}
-		}
-	}
-	slices.Sort(l.names)
-	l.names = slices.Compact(l.names)
-	return l
-}
-
-// data returns what is listed of a name, or false if nothing is.
-func (l *listing) data(name string) (*imap.ListData, bool) {
-	info := l.infos[name]
-	exists := info != nil && info.Exists
-	subscribed := info != nil && info.Subscribed
-	if !l.selects(name, info) || !l.matches(name) {
-		return nil, false
-	}
-	data := &imap.ListData{Delim: mailbox.Separator, Mailbox: name}
-	if !exists || l.lsub && !subscribed {
-		// For RFC 5258, and for clients that do not know it.
-		data.Attrs = append(data.Attrs, imap.MailboxAttrNoSelect)
-	}
-	if !exists {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrNonExistent)
-	}
-	if l.parents[name] {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrHasChildren)
-	} else {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrHasNoChildren)
-	}
-	if subscribed && !l.lsub && (l.o.SelectSubscribed || l.o.ReturnSubscribed) {
-		data.Attrs = append(data.Attrs, imap.MailboxAttrSubscribed)
-	}
-	if exists {
-		for _, use := range info.SpecialUse {
-			data.Attrs = append(data.Attrs, imap.MailboxAttr(use))
-		}
-	}
-	if l.o.SelectRecursiveMatch && l.subParents[name] {
-		data.ChildInfo = &imap.ListDataChildInfo{Subscribed: true}
-	}
-	return data, true
-}
-
-// selects reports whether a name is one of those that the client wants to see,
-// whatever the patterns.
-func (l *listing) selects(name string, info *mailbox.MailboxInfo) bool {
-	exists := info != nil && info.Exists
-	if l.o.SelectSpecialUse && (!exists || len(info.SpecialUse) == 0) {
-		return false
-	}
-	if !l.o.SelectSubscribed {
-		return exists || l.parents[name]
-	}
-	if info != nil && info.Subscribed {
-		return true
-	}
-	switch {
-	case l.o.SelectRecursiveMatch: // RFC 5258 section 3.1
-		return l.subParents[name]
-	case l.lsub: // RFC 3501 section 6.3.9
-		return l.subParents[name] && slices.ContainsFunc(l.patterns, func(p string) bool {
-			return strings.HasSuffix(p, "%") && matchName(p, name)
-		})
-	}
-	return false
-}
-
-func (l *listing) matches(name string) bool {
-	return slices.ContainsFunc(l.patterns, func(p string) bool { return matchName(p, name) })
 }

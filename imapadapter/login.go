@@ -9,25 +9,21 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-sasl"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/translate"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
 )
 
 // Login handles LOGIN. The password may be an app token.
-func (s *session) Login(username, password string) error {
+func (s *Session) Login(username, password string) error {
 	op := s.begin("LOGIN")
 	defer op.end()
 	account, err := s.o.Authenticate(op.ctx, username, []byte(password))
 	if err == nil {
 		s.leave()
 		s.account, s.failures = account, 0
-		s.o.Observe.Session(observe.IMAP, observe.LoggedIn)
 		return nil
 	}
-	if !errors.Is(err, mailbox.ErrAuth) {
-		s.o.Observe.Session(observe.IMAP, observe.LoginFailed)
-	} else {
-		s.o.Observe.Session(observe.IMAP, observe.LoginRefused)
+	if errors.Is(err, mailbox.ErrAuth) {
 		s.failures++
 		s.o.Logger.Info("imap login failed", slog.Uint64("session", s.id), slog.String("remote", s.conn.NetConn().RemoteAddr().String()), slog.Int("failures", s.failures))
 		op.wait(min(time.Duration(s.failures)*s.o.LoginDelay, maxLoginDelay))
@@ -46,27 +42,26 @@ func (op *operation) wait(d time.Duration) {
 }
 
 // Unauthenticate handles UNAUTHENTICATE (RFC 8437).
-func (s *session) Unauthenticate() error {
+func (s *Session) Unauthenticate() error {
 	op := s.begin("UNAUTHENTICATE")
 	defer op.end()
 	s.leave()
-	s.enabled = enabled{}
 	return nil
 }
 
 // AuthenticateMechanisms returns what Authenticate knows.
-func (s *session) AuthenticateMechanisms() []string {
+func (s *Session) AuthenticateMechanisms() []string {
 	return []string{sasl.Plain, sasl.OAuthBearer}
 }
 
 // Authenticate begins AUTHENTICATE with a mechanism.
-func (s *session) Authenticate(mech string) (sasl.Server, error) {
+func (s *Session) Authenticate(mech string) (sasl.Server, error) {
 	m := &mechanism{}
 	switch mech {
 	case sasl.Plain: // RFC 4616
 		m.server = sasl.NewPlainServer(func(identity, username, password string) error {
 			if identity != "" && identity != username {
-				m.err = no(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
+				m.err = translate.No(imap.ResponseCodeAuthorizationFailed, "Acting for another user is not supported")
 			} else {
 				m.err = s.Login(username, password)
 			}
@@ -80,7 +75,7 @@ func (s *session) Authenticate(mech string) (sasl.Server, error) {
 			return nil
 		})
 	default:
-		return nil, no("", "SASL mechanism is not supported")
+		return nil, translate.No("", "SASL mechanism is not supported")
 	}
 	return m, nil
 }
@@ -91,14 +86,14 @@ func decodeName(s string) string {
 	return strings.NewReplacer("=2C", ",", "=3D", "=").Replace(s)
 }
 
-// mechanism mends what a mechanism of go-sasl says to the engine: an empty
-// challenge has to be nil, or the engine sends "=" for it; an error has to be
-// one of IMAP's; and OAUTHBEARER's server panics if the client answers its last
-// challenge, which only says that the login failed, with nothing.
+// mechanism corrects what a mechanism of go-sasl says to the engine: an empty challenge
+// has to be nil, or the engine sends "=" for it; an error has to be one of IMAP's; and
+// OAUTHBEARER's server panics if the client answers its last challenge, which only says
+// that the login failed, with nothing.
 type mechanism struct {
 	server sasl.Server
 	err    error // why the login failed
-	failed bool  // the client was told so by a challenge
+	failed bool  // a challenge said so
 }
 
 func (m *mechanism) Next(response []byte) (challenge []byte, done bool, err error) {
@@ -110,11 +105,11 @@ func (m *mechanism) Next(response []byte) (challenge []byte, done bool, err erro
 	case err != nil && m.err != nil:
 		return nil, true, m.err
 	case err != nil:
-		return nil, true, bad("Malformed SASL response")
+		return nil, true, translate.Bad("Malformed SASL response")
 	case !done && len(challenge) > 0:
 		m.failed = true
 		if m.err == nil {
-			m.err = bad("Malformed SASL response")
+			m.err = translate.Bad("Malformed SASL response")
 		}
 	case !done:
 		challenge = nil

@@ -3,52 +3,46 @@ package imapadapter
 import (
 	"errors"
 
+	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
 )
 
-// Poll tells the client what happened, at the end of each command that
-// succeeded. Trouble in finding out is not the command's: the client is told
-// the next time. Only an error of the connection is returned, which the engine
-// then closes.
-func (s *session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
-	if s.guard != nil {
-		return nil // the next command of ours tells it, in our words
-	}
+// Poll notifies the client of what happened, at the end of each command that succeeded.
+// Trouble in finding out is not the command's: the client is notified the next time. Only
+// an error of the connection is returned, which the engine then closes.
+func (s *Session) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error {
 	op := s.begin("poll")
 	defer op.end()
 	if s.view == nil {
 		return nil
 	}
-	changes, err := op.tell(w, !allowExpunge)
+	changes, err := op.notify(w, !allowExpunge)
 	if err != nil || s.echo == nil {
 		return err
 	}
-	return op.tellEcho(w, changes)
+	return op.writeEcho(w, changes)
 }
 
-// tellEcho tells the flags of those messages of a STORE that changed nothing in
-// them: the client is to get all of them as if it had fetched them (RFC 9051
-// section 6.4.6).
-func (op *operation) tellEcho(w *imapserver.UpdateWriter, told *mailbox.Changes) error {
-	s := op.s
-	set := *s.echo
-	s.echo = nil
-	rev2 := s.rev2()
-	for m, err := range s.view.Messages(op.ctx, set) {
+// writeEcho writes the flags of those messages of a STORE in which it changed nothing:
+// the client gets all of them as if it had fetched them (RFC 9051 section 6.4.6).
+func (op *operation) writeEcho(w *imapserver.UpdateWriter, written *mailbox.Changes) error {
+	set := *op.echo
+	op.echo = nil
+	rev2 := op.rev2()
+	for m, err := range op.view.Messages(op.ctx, set) {
 		if err != nil {
-			s.warn(op.name, err)
+			op.warn(err)
 			return nil
 		}
-		for len(told.Updated) > 0 && told.Updated[0].Index < m.Index {
-			told.Updated = told.Updated[1:]
+		for len(written.Updated) > 0 && written.Updated[0].Index < m.Index {
+			written.Updated = written.Updated[1:]
 		}
-		if len(told.Updated) > 0 && told.Updated[0].Index == m.Index {
+		if len(written.Updated) > 0 && written.Updated[0].Index == m.Index {
 			continue
 		}
-		if err := w.WriteMessageFlags(seqNum(m.Index), uid(m.UID), messageFlags(m, rev2)); err != nil {
+		if err := w.WriteMessageFlags(seqNum(m.Index), imap.UID(m.UID), messageFlags(m, rev2)); err != nil {
 			return err
 		}
 		op.progress()
@@ -56,9 +50,9 @@ func (op *operation) tellEcho(w *imapserver.UpdateWriter, told *mailbox.Changes)
 	return nil
 }
 
-// Idle tells the client what happens until stop is closed. It returns nil when
-// the connection or the server ends, too: the engine waits for the client then.
-func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
+// Idle notifies the client of what happens until stop is closed. It returns nil when the
+// connection ends, too: the engine waits for the client then.
+func (s *Session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
@@ -66,8 +60,6 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 		return nil
 	default:
 	}
-	s.o.Observe.Session(observe.IMAP, observe.IdleBegun)
-	defer s.o.Observe.Session(observe.IMAP, observe.IdleEnded)
 	var moved <-chan struct{}
 	if s.view != nil {
 		watch := s.account.Watch()
@@ -76,7 +68,7 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	}
 	for {
 		if s.view != nil {
-			if err := s.idleTell(w); err != nil {
+			if err := s.idleOnce(w); err != nil {
 				return err
 			}
 		}
@@ -85,8 +77,6 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 		case <-stop:
 			return nil
 		case <-s.ctx.Done():
-			return nil
-		case <-s.link.draining():
 			return nil
 		}
 		select {
@@ -97,32 +87,32 @@ func (s *session) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
 	}
 }
 
-func (s *session) idleTell(w *imapserver.UpdateWriter) error {
+func (s *Session) idleOnce(w *imapserver.UpdateWriter) error {
 	op := s.operation("IDLE")
 	defer op.close()
-	_, err := op.tell(w, false)
+	_, err := op.notify(w, false)
 	return err
 }
 
-// tell moves the view on and writes what changed, in the order in which a client
+// notify moves the view on and writes what changed, in the order in which a client
 // can follow (RFC 9051 section 7.5.1).
-func (op *operation) tell(w *imapserver.UpdateWriter, holdExpunges bool) (*mailbox.Changes, error) {
-	changes, err := op.s.view.Sync(op.ctx, holdExpunges)
+func (op *operation) notify(w *imapserver.UpdateWriter, holdExpunges bool) (*mailbox.Changes, error) {
+	changes, err := op.view.Sync(op.ctx, holdExpunges)
 	if errors.Is(err, mailbox.ErrExpired) {
 		// What the client knows can no longer be brought up to date: it must
 		// connect and select anew.
-		op.s.warn(op.name, err)
+		op.warn(err)
 		return nil, err
 	}
 	if err != nil {
-		op.s.warn(op.name, err)
+		op.warn(err)
 		return &mailbox.Changes{}, nil
 	}
-	op.s.deleted = op.s.deleted || changes.MailboxDeleted
-	return changes, op.s.write(w, changes)
+	op.deleted = op.deleted || changes.MailboxDeleted
+	return changes, op.write(w, changes)
 }
 
-func (s *session) write(w *imapserver.UpdateWriter, c *mailbox.Changes) error {
+func (s *Session) write(w *imapserver.UpdateWriter, c *mailbox.Changes) error {
 	if c.Flags != nil {
 		if err := w.WriteMailboxFlags(flags(c.Flags)); err != nil {
 			return err
@@ -136,7 +126,7 @@ func (s *session) write(w *imapserver.UpdateWriter, c *mailbox.Changes) error {
 	if len(c.Updated) > 0 {
 		rev2 := s.rev2()
 		for _, m := range c.Updated {
-			if err := w.WriteMessageFlags(seqNum(m.Index), uid(m.UID), messageFlags(m, rev2)); err != nil {
+			if err := w.WriteMessageFlags(seqNum(m.Index), imap.UID(m.UID), messageFlags(m, rev2)); err != nil {
 				return err
 			}
 		}

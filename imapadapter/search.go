@@ -7,15 +7,17 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
+	"github.com/letterlock/letterlock/imapadapter/internal/translate"
+	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
-// Search handles SEARCH and UID SEARCH, with what RFC 4731 and RFC 5182 let a
-// client ask for.
-func (s *session) Search(kind imapserver.NumKind, criteria *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
+// Search handles SEARCH and UID SEARCH, with what RFC 4731 and RFC 5182 let a client ask
+// for.
+func (s *Session) Search(kind imapserver.NumKind, criteria *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
 	op := s.begin("SEARCH")
 	defer op.end()
-	data, err := s.search(op, kind, criteria, o)
+	data, err := op.search(kind, criteria, o)
 	var answer *imap.Error
 	if o.ReturnSave && errors.As(err, &answer) && answer.Type == imap.StatusResponseTypeNo {
 		s.saved = nil // RFC 5182 section 2.1: after a NO, but not after a BAD
@@ -23,16 +25,17 @@ func (s *session) Search(kind imapserver.NumKind, criteria *imap.SearchCriteria,
 	return data, err
 }
 
-func (s *session) search(op *operation, kind imapserver.NumKind, criteria *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
-	if s.deleted {
-		return nil, errDeleted
+func (op *operation) search(kind imapserver.NumKind, criteria *imap.SearchCriteria, o *imap.SearchOptions) (*imap.SearchData, error) {
+	if op.deleted {
+		return nil, translate.ErrDeleted
 	}
-	query, err := s.query(criteria)
+	keys := translate.QueryBuilder{Set: op.set}
+	query, err := keys.Query(searchKey(criteria))
 	if err != nil {
 		return nil, err
 	}
 	r := searchResult{byUID: kind == imapserver.NumKindUID, o: o}
-	for found, err := range s.view.Search(op.ctx, query) {
+	for found, err := range op.view.Search(op.ctx, query) {
 		if err != nil {
 			return nil, op.fail(err)
 		}
@@ -43,12 +46,67 @@ func (s *session) search(op *operation, kind imapserver.NumKind, criteria *imap.
 		}
 	}
 	if o.ReturnSave {
-		s.saved = r.saved()
+		op.saved = r.saved()
 	}
 	return r.data(), nil
 }
 
-// searchResult gathers what was found, as far as it is asked for.
+// searchKey returns the criteria as a search key.
+func searchKey(c *imap.SearchCriteria) *wire.SearchKey {
+	all := &wire.SearchKey{Name: "AND"}
+	add := func(k *wire.SearchKey) { all.Args = append(all.Args, k) }
+	not := func(k *wire.SearchKey) { add(&wire.SearchKey{Name: "NOT", Args: []*wire.SearchKey{k}}) }
+	for _, nums := range c.SeqNum {
+		set, _ := wireSet(nums)
+		add(&wire.SearchKey{Name: "SEQ", Set: set})
+	}
+	for _, nums := range c.UID {
+		set, _ := wireSet(nums)
+		add(&wire.SearchKey{Name: "UID", Set: set})
+	}
+	for _, f := range c.Flag {
+		add(flagKey(f))
+	}
+	for _, f := range c.NotFlag {
+		not(flagKey(f))
+	}
+	for name, t := range map[string]time.Time{"SINCE": c.Since, "BEFORE": c.Before, "SENTSINCE": c.SentSince, "SENTBEFORE": c.SentBefore} {
+		if !t.IsZero() {
+			add(&wire.SearchKey{Name: name, Date: t})
+		}
+	}
+	if c.Larger > 0 {
+		add(&wire.SearchKey{Name: "LARGER", N: uint64(c.Larger)})
+	}
+	if c.Smaller > 0 {
+		add(&wire.SearchKey{Name: "SMALLER", N: uint64(c.Smaller)})
+	}
+	for _, h := range c.Header {
+		add(&wire.SearchKey{Name: "HEADER", Field: h.Key, Text: h.Value})
+	}
+	for _, t := range c.Body {
+		add(&wire.SearchKey{Name: "BODY", Text: t})
+	}
+	for _, t := range c.Text {
+		add(&wire.SearchKey{Name: "TEXT", Text: t})
+	}
+	for i := range c.Not {
+		not(searchKey(&c.Not[i]))
+	}
+	for i := range c.Or {
+		add(&wire.SearchKey{Name: "OR", Args: []*wire.SearchKey{searchKey(&c.Or[i][0]), searchKey(&c.Or[i][1])}})
+	}
+	return all
+}
+
+func flagKey(f imap.Flag) *wire.SearchKey {
+	if f == translate.Recent {
+		return &wire.SearchKey{Name: "RECENT"}
+	}
+	return &wire.SearchKey{Name: "KEYWORD", Text: string(f)}
+}
+
+// searchResult collects what was found, as far as it is asked for.
 type searchResult struct {
 	o     *imap.SearchOptions
 	byUID bool
@@ -59,7 +117,7 @@ type searchResult struct {
 	lastUID   mailbox.UID
 	seqs      imap.SeqSet
 	uids      imap.UIDSet
-	neighbors uidRun
+	neighbors translate.UIDRun
 }
 
 func (r *searchResult) add(f mailbox.Found) {
@@ -75,12 +133,12 @@ func (r *searchResult) add(f mailbox.Found) {
 	switch {
 	case !r.o.ReturnAll:
 	case r.byUID:
-		r.uids = addUID(r.uids, uid(f.UID))
+		r.uids.AddNum(imap.UID(f.UID))
 	default:
-		r.seqs = addSeq(r.seqs, n)
+		r.seqs.AddNum(n)
 	}
 	if r.savesAll() {
-		r.neighbors.add(f.Index, f.UID)
+		r.neighbors.Add(f.Index, f.UID)
 	}
 }
 
@@ -89,15 +147,15 @@ func (r *searchResult) enough() bool {
 	return !r.o.ReturnAll && !r.o.ReturnCount && !r.o.ReturnMax
 }
 
-// savesAll and saved follow the table of RFC 5182 section 2.4: MIN and MAX alone
-// save only what they return.
+// savesAll and saved follow the table of RFC 5182 section 2.4: MIN and MAX alone save
+// only what they return.
 func (r *searchResult) savesAll() bool {
 	return r.o.ReturnSave && (r.o.ReturnAll || r.o.ReturnCount)
 }
 
 func (r *searchResult) saved() []mailbox.Range {
 	if r.savesAll() || r.count == 0 {
-		return r.neighbors.ranges
+		return r.neighbors.Ranges
 	}
 	var out []mailbox.Range
 	if r.o.ReturnMin {
@@ -115,104 +173,4 @@ func (r *searchResult) data() *imap.SearchData {
 		d.All = r.uids
 	}
 	return d
-}
-
-// query returns the criteria as a query. Keys that stand beside each other must
-// all hold; the cheap ones come first.
-func (s *session) query(c *imap.SearchCriteria) (*mailbox.Query, error) {
-	var all []*mailbox.Query
-	add := func(q mailbox.Query) { all = append(all, &q) }
-	for _, set := range c.SeqNum {
-		if err := s.addSet(add, set); err != nil {
-			return nil, err
-		}
-	}
-	for _, set := range c.UID {
-		if err := s.addSet(add, set); err != nil {
-			return nil, err
-		}
-	}
-	for _, f := range c.Flag {
-		add(flagQuery(f))
-	}
-	for _, f := range c.NotFlag {
-		q := flagQuery(f)
-		add(mailbox.Query{Op: mailbox.OpNot, Args: []*mailbox.Query{&q}})
-	}
-	addDates(add, c)
-	if c.Larger > 0 {
-		add(mailbox.Query{Op: mailbox.OpLarger, N: c.Larger})
-	}
-	if c.Smaller > 0 {
-		add(mailbox.Query{Op: mailbox.OpSmaller, N: c.Smaller})
-	}
-	addTexts(add, c)
-	for i := range c.Not {
-		q, err := s.query(&c.Not[i])
-		if err != nil {
-			return nil, err
-		}
-		add(mailbox.Query{Op: mailbox.OpNot, Args: []*mailbox.Query{q}})
-	}
-	for i := range c.Or {
-		a, err := s.query(&c.Or[i][0])
-		if err != nil {
-			return nil, err
-		}
-		b, err := s.query(&c.Or[i][1])
-		if err != nil {
-			return nil, err
-		}
-		add(mailbox.Query{Op: mailbox.OpOr, Args: []*mailbox.Query{a, b}})
-	}
-	switch len(all) {
-	case 0:
-		return &mailbox.Query{Op: mailbox.OpAll}, nil
-	case 1:
-		return all[0], nil
-	}
-	return &mailbox.Query{Op: mailbox.OpAnd, Args: all}, nil
-}
-
-func (s *session) addSet(add func(mailbox.Query), nums imap.NumSet) error {
-	set, err := s.set(nums)
-	if err == nil {
-		add(mailbox.Query{Op: mailbox.OpSet, Set: set})
-	}
-	return err
-}
-
-func flagQuery(f imap.Flag) mailbox.Query {
-	if f == flagRecent {
-		return mailbox.Query{Op: mailbox.OpRecent}
-	}
-	return mailbox.Query{Op: mailbox.OpFlag, Text: string(f)}
-}
-
-func addDates(add func(mailbox.Query), c *imap.SearchCriteria) {
-	for _, d := range []struct {
-		op mailbox.QueryOp
-		t  time.Time
-	}{
-		{mailbox.OpSince, c.Since},
-		{mailbox.OpBefore, c.Before},
-		{mailbox.OpSentSince, c.SentSince},
-		{mailbox.OpSentBefore, c.SentBefore},
-	} {
-		if !d.t.IsZero() {
-			add(mailbox.Query{Op: d.op, Time: d.t})
-		}
-	}
-}
-
-func addTexts(add func(mailbox.Query), c *imap.SearchCriteria) {
-	for _, h := range c.Header {
-		add(mailbox.Query{Op: mailbox.OpHeader, Field: h.Key, Text: h.Value})
-	}
-	for _, t := range c.Body {
-		add(mailbox.Query{Op: mailbox.OpBody, Text: t})
-	}
-	for _, t := range c.Text {
-		add(mailbox.Query{Op: mailbox.OpText, Text: t})
-	}
 }

@@ -154,7 +154,7 @@ func oneLine(b []byte) string {
 
 // sessionBytes returns what clients send in the files of testdata/sessions.
 func sessionBytes(t testing.TB) []string {
-	files, err := filepath.Glob("../testdata/sessions/*.txt")
+	files, err := filepath.Glob("testdata/sessions/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	var all []string

@@ -24,7 +24,7 @@ import (
 //	       (the client is not on this machine), tls (STARTTLS is offered),
 //	       whole (what is sent in one piece is not split)
 func TestSessions(t *testing.T) {
-	files, err := filepath.Glob("../testdata/sessions/*.txt")
+	files, err := filepath.Glob("testdata/sessions/*.txt")
 	require.NoError(t, err)
 	require.Greater(t, len(files), 20)
 	splits := map[string]func([]byte) [][]byte{"whole": whole, "bytewise": bytewise, "random": randomly(1)}

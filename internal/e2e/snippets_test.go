@@ -35,6 +35,7 @@ import (
 	"github.com/letterlock/letterlock/blob/s3blob"
 	"github.com/letterlock/letterlock/blob/s3blob/s3url"
 	"github.com/letterlock/letterlock/imapadapter"
+	"github.com/letterlock/letterlock/imapadapter/guard"
 	"github.com/letterlock/letterlock/imapadapter/server"
 	"github.com/letterlock/letterlock/lmtpadapter"
 	"github.com/letterlock/letterlock/mailbox"
@@ -53,7 +54,7 @@ type given struct {
 
 func use(...any) {}
 
-var _ = []any{slog.Default, fmt.Println, log.Fatal, blobtest.Run, memblob.New, blob.Info{}, s3blob.Open, s3url.Open, imapserver.New, imapadapter.Caps, server.New,
+var _ = []any{slog.Default, fmt.Println, log.Fatal, blobtest.Run, memblob.New, blob.Info{}, s3blob.Open, s3url.Open, imapserver.New, imapadapter.Caps, guard.NewListener, server.New,
 	lmtpadapter.Listen, message.ParseHeader, diskblob.Open}
 `
 

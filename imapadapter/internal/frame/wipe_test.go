@@ -13,7 +13,7 @@ import (
 func TestWipe(t *testing.T) {
 	for _, n := range []int{0, 100, 3000} {
 		var r Reader
-		r.Init(strings.NewReader("a1 LOGIN u \"secret"+strings.Repeat("x", n)+"\"\r\na2 NOOP\r\n"), openPolicy{})
+		r.Init(strings.NewReader("a1 LOGIN u \"secret"+strings.Repeat("q", n)+"\"\r\na2 NOOP\r\n"), openPolicy{})
 		cmd, err := r.Next()
 		require.NoError(t, err)
 		held := cmd.Text
@@ -23,7 +23,7 @@ func TestWipe(t *testing.T) {
 		assert.Equal(t, make([]byte, len(held)), held)
 		for _, b := range [][]byte{r.in.first[:], bufferOf(&r)} {
 			assert.NotContains(t, string(b), "secret")
-			assert.NotContains(t, string(b), "xxx")
+			assert.NotContains(t, string(b), "qqq")
 		}
 		cmd, err = r.Next()
 		require.NoError(t, err)
