@@ -29,7 +29,7 @@ func (s *session) take(tx *transaction, src io.Reader) []error {
 	end(errors.Join(errs...) != nil)
 	m.drain()
 	if m.cut() {
-		s.breakOff()
+		s.lost = true // what comes next may be the rest of it
 	}
 
 	answers := make([]error, len(tx.rcpts))

@@ -8,7 +8,6 @@ import (
 
 	"github.com/emersion/go-smtp"
 
-	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox"
 )
 
@@ -50,7 +49,7 @@ func status(err error) *smtp.SMTPError {
 		return reply(452, smtp.EnhancedCode{4, 3, 1}, "No space left for mail, try again later")
 	case errors.Is(err, mailbox.ErrClosed), errors.Is(err, context.Canceled):
 		return reply(451, smtp.EnhancedCode{4, 3, 2}, "Mailboxes are not available, try again later")
-	case errors.Is(err, eventlog.ErrCorrupt), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, mailbox.ErrCorrupt), errors.Is(err, fs.ErrNotExist):
 		return reply(451, smtp.EnhancedCode{4, 2, 0}, "Mailbox needs attention, try again later")
 	default:
 		return reply(451, smtp.EnhancedCode{4, 3, 0}, "Trouble here, try again later")

@@ -136,34 +136,20 @@ func (s *Server) gone(p *peer) {
 	}
 }
 
-// serve runs an engine for the connection, and another where [wire] says why.
+// serve runs an engine for the connection, and another after STARTTLS.
 func (s *Server) serve(p *peer) {
-	if err := p.handshake(s.b.ctx); err != nil {
-		s.b.o.Logger.Warn("TLS handshake failed", "error", err)
-		return
-	}
+	err := p.handshake(s.b.ctx)
 	w := s.newWire(p)
-	for {
+	for err == nil {
 		s.runEngine(w)
-		if w.sess != nil {
-			w.sess.wait()
-		}
-		last := w
-		w = s.newWire(p)
-		w.mute = true
-		switch last.next {
-		case freshEngine:
-			w.rest = []byte("LHLO " + last.sess.c.Hostname() + "\r\n")
-		case startTLS:
-			if err := p.startTLS(s.b.ctx, s.b.o.TLSConfig); err != nil {
-				s.b.o.Logger.Warn("TLS handshake failed", "error", err)
-				return
-			}
-			w.offerTLS = false
-		default:
+		if !w.startTLS {
 			return
 		}
+		err = p.startTLS(s.b.ctx, s.b.o.TLSConfig)
+		w = s.newWire(p)
+		w.mute = true // the client was greeted
 	}
+	s.b.o.Logger.Warn("TLS handshake failed", "error", err)
 }
 
 func (s *Server) newWire(p *peer) *wire {
@@ -173,12 +159,12 @@ func (s *Server) newWire(p *peer) *wire {
 		home:         s.b.o.home(),
 		writeTimeout: s.b.o.WriteTimeout,
 		offerTLS:     s.b.o.TLSConfig != nil && !p.secure,
-		closed:       make(chan struct{}),
 	}
 }
 
-// runEngine serves one wire to its end. An engine for each connection costs a
-// kilobyte, and lets a session set the engine's limits for its own transaction.
+// runEngine serves one wire to its end. The engine has no call that serves one
+// connection: an engine for each costs a kilobyte, and what it offers is decided
+// anew after STARTTLS.
 func (s *Server) runEngine(w *wire) {
 	o := &s.b.o
 	e := smtp.NewServer(s.b)

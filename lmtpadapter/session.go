@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"sync"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 
@@ -14,21 +14,16 @@ import (
 )
 
 // session is one client's, from LHLO to the end of the connection. The engine
-// calls it from the goroutine of the connection, with one exception: a message
-// sent with BDAT is taken by a goroutine of its own, which may still be winding
-// up when RSET has begun the next transaction, or when the connection is gone.
+// calls it from one goroutine at a time, but for Logout, which a server of the
+// embedder's own may call at any time.
 type session struct {
 	b      *Backend
 	c      *smtp.Conn
 	w      *wire // nil behind a server of the embedder's own
 	ctx    context.Context
 	cancel context.CancelFunc
-
-	mu      sync.Mutex // of the rest
-	tx      *transaction
-	over    bool           // Logout was called
-	lost    bool           // the connection broke inside a message
-	running sync.WaitGroup // LMTPData; Add is called with mu held while tx is set
+	tx     *transaction
+	lost   bool // the connection broke inside a message
 }
 
 // transaction is one message's envelope, from MAIL to its last answer.
@@ -36,8 +31,7 @@ type transaction struct {
 	id    string
 	from  address
 	utf8  bool
-	rcpts []recipient   // that were answered 250, in their order
-	begun chan struct{} // closed when LMTPData has taken the transaction up
+	rcpts []recipient // that were answered 250, in their order
 }
 
 type recipient struct {
@@ -51,15 +45,13 @@ var _ smtp.LMTPSession = (*session)(nil)
 
 // Mail begins a transaction.
 func (s *session) Mail(from string, opts *smtp.MailOptions) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.tx != nil {
 		return errNested // RFC 5321 section 3.3; the engine takes a second one
 	}
 	if opts.Size > s.b.o.MaxMessage {
 		return status(mailbox.ErrTooLarge)
 	}
-	tx := &transaction{id: newID(), utf8: opts.UTF8, begun: make(chan struct{})}
+	tx := &transaction{id: newID(), utf8: opts.UTF8}
 	if from != "" {
 		var err error
 		if tx.from, err = parseAddress(from); err != nil {
@@ -67,24 +59,13 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 		}
 	}
 	s.tx = tx
-	if s.w != nil {
-		// The engine has one connection and has checked SIZE. From here on the
-		// session counts, so that a message that is too large is answered once
-		// for each recipient: the engine answers a BDAT LAST once.
-		s.c.Server().MaxMessageBytes = 0
-	}
 	return nil
 }
 
 // Rcpt looks a recipient up.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	s.mu.Lock()
 	tx := s.tx
-	s.mu.Unlock()
-	switch {
-	case tx == nil: // the server closed the connection
-		return errOutOfOrder
-	case len(tx.rcpts) >= s.b.o.MaxRecipients:
+	if len(tx.rcpts) >= s.b.o.MaxRecipients {
 		return errTooMany
 	}
 	for _, r := range tx.rcpts {
@@ -93,7 +74,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 			return nil
 		}
 	}
-	a, err := parseAddress(to)
+	a, err := parseAddress(s.qualified(to))
 	if err != nil {
 		return errBadRcpt
 	}
@@ -120,68 +101,35 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-// expected returns what is closed once LMTPData has taken up the message that
-// the engine is about to take by BDAT, or nil if it will refuse it.
-func (s *session) expected() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tx == nil || len(s.tx.rcpts) == 0 {
-		return nil
+// qualified gives <postmaster>, the one recipient that the engine takes without a
+// domain (RFC 5321 section 4.1.1.3), ours.
+func (s *session) qualified(to string) string {
+	if strings.Contains(to, "@") {
+		return to
 	}
-	return s.tx.begun
+	return to + "@" + s.b.o.home()
 }
 
-// begin takes up the transaction's message. It returns nil if there is none,
-// because the connection is gone.
-func (s *session) begin() *transaction {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.tx == nil {
-		return nil
-	}
-	s.running.Add(1)
-	if s.w != nil {
-		s.w.setBusy(true)
-	}
-	close(s.tx.begun)
-	return s.tx
-}
+// takes reports whether a message may follow.
+func (s *session) takes() bool { return s.tx != nil && len(s.tx.rcpts) > 0 }
 
 // LMTPData takes the message in and answers for each recipient (RFC 2033
 // section 4.2). It always reads the message to its end: the engine loses count
 // of the answers if it does not.
 func (s *session) LMTPData(r io.Reader, answers smtp.StatusCollector) error {
-	if _, chunks := r.(*io.PipeReader); s.w == nil && chunks {
+	if s.w != nil {
+		s.w.setBusy(true)
+		r = s.w.message()
+	} else if _, chunks := r.(*io.PipeReader); chunks {
 		io.Copy(io.Discard, r)
 		return errNoChunks
 	}
-	tx := s.begin()
-	if tx == nil {
-		return errOutOfOrder
-	}
-	defer s.running.Done()
-	for i, answer := range s.take(tx, s.source(r)) {
+	tx := s.tx
+	for i, answer := range s.take(tx, r) {
 		answers.SetStatus(tx.rcpts[i].given, answer)
 	}
 	// Everybody is answered. A result of nil would be a 250 for whoever is not.
 	return errOutOfOrder
-}
-
-// source is where the bytes of the message come from: what the engine hands out
-// for BDAT, which is exact, and our own reader for DATA. Behind an embedder's
-// server it is the engine's for both.
-func (s *session) source(r io.Reader) io.Reader {
-	if _, chunks := r.(*io.PipeReader); s.w == nil || chunks {
-		return r
-	}
-	return s.w.message()
-}
-
-// breakOff notes that the connection is out of step.
-func (s *session) breakOff() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lost = true
 }
 
 // Data is what a server that is not LMTP would call.
@@ -189,12 +137,9 @@ func (s *session) Data(io.Reader) error { return errNotLMTP }
 
 // Reset forgets the transaction: after RSET, LHLO, and the answers to a message.
 func (s *session) Reset() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.tx = nil
 	if s.w != nil {
-		s.w.reset()
-		s.c.Server().MaxMessageBytes = s.b.o.MaxMessage
+		s.w.setBusy(false)
 	} else if s.lost {
 		// The answers are written. The rest of a message whose connection
 		// faltered must not be read as commands.
@@ -202,22 +147,9 @@ func (s *session) Reset() {
 	}
 }
 
-// Logout is called when the connection ends.
+// Logout is called once, when the connection ends.
 func (s *session) Logout() error {
 	s.cancel()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.over {
-		s.over = true
-		s.b.o.Observe.Session(observe.LMTP, observe.Ended)
-	}
-	s.tx = nil
-	if s.w != nil {
-		s.w.setBusy(false)
-	}
+	s.b.o.Observe.Session(observe.LMTP, observe.Ended)
 	return nil
 }
-
-// wait returns when no message is being taken in any more. It is called after
-// Logout.
-func (s *session) wait() { s.running.Wait() }

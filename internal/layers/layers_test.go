@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"imapadapter/internal/frame":     {},
 	"imapadapter/internal/deflate":   {},
 
-	"lmtpadapter":         {"crypto", "eventlog", "mailbox", "observe"},
+	"lmtpadapter":         {"mailbox", "observe"},
 	"examples":            {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "imapadapter/server", "lmtpadapter"},
 	"internal":            {},
 	"mailbox/mailboxtest": {"blob", "mailbox"},
