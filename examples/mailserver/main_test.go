@@ -19,13 +19,13 @@ var invoke, ok = clitest.Runners(commands())
 func TestUsageErrors(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	for want, args := range map[string][]string{
-		"no command":                    {},
-		`unknown command "sevre"`:       {"sevre"},
-		`unknown command "account ad"`:  {"account", "ad", "ann"},
-		"the command comes first":       {"-store", dir, "serve"},
-		"-store is missing":             {"serve"},
-		"NAME is missing":               {"account", "add", "-store", dir},
-		`"account token" is not whole`:  {"account", "token"},
+		"no command":                   {},
+		`unknown command "sevre"`:      {"sevre"},
+		`unknown command "account ad"`: {"account", "ad", "ann"},
+		"the command comes first":      {"-store", dir, "serve"},
+		"-store is missing":            {"serve"},
+		"NAME is missing":              {"account", "add", "-store", dir},
+		`incomplete command "account token"; did you mean ["account token add"`: {"account", "token"},
 		"-max-conns and":                {"serve", "-store", dir, "-max-conns", "0"},
 		"-cache-size is":                {"serve", "-store", dir, "-cache", dir, "-cache-size", "0"},
 		"ID is missing":                 {"account", "token", "revoke", "ann", "-store", dir},

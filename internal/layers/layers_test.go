@@ -53,10 +53,12 @@ var allowed = map[string][]string{
 	"imapadapter/internal/frame":     {},
 	"imapadapter/internal/deflate":   {},
 
-	"lmtpadapter":         {"mailbox", "observe"},
-	"examples":            {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "imapadapter/server", "lmtpadapter"},
-	"internal":            {},
-	"mailbox/mailboxtest": {"blob", "mailbox"},
+	"lmtpadapter":                          {"mailbox", "observe"},
+	"examples/mailserver/internal/archive": {},
+	"examples/mailserver/internal/cli":     {"crypto"},
+	"examples":                             {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "imapadapter/server", "lmtpadapter"},
+	"internal":                             {},
+	"mailbox/mailboxtest":                  {"blob", "mailbox"},
 }
 
 // only says which packages may import what is outside.

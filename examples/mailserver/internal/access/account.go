@@ -41,7 +41,7 @@ func Named(name string, err error) error {
 	case errors.Is(err, mailbox.ErrAuth):
 		return fmt.Errorf("account %s: wrong password", name)
 	case errors.Is(err, mailbox.ErrSwappedKey):
-		// It cannot be told which; with a right identity or password it is the
+		// It cannot be known which. With a right identity or password it is the
 		// worse of the two.
 		return fmt.Errorf("account %s: the identity is another account's, or somebody put another delivery key into the store", name)
 	}

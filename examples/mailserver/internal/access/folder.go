@@ -41,7 +41,7 @@ func (f *Flags) look(mode Mode) (missing bool, err error) {
 			if !mode.creates() {
 				return true, fmt.Errorf("there is no store in %s: the folder is not empty, but %s is missing", f.dir, FormatObject)
 			}
-			return true, fmt.Errorf("folder %s is neither empty nor a store", f.dir)
+			return true, fmt.Errorf("folder %s is neither empty nor a store: -store names an empty or new folder, or a store", f.dir)
 		}
 	}
 	return true, f.mayMake(mode)

@@ -198,7 +198,7 @@ func listAccounts(ctx context.Context, p *cli.Program, f *access.Flags, asJSON b
 	names := []string{} // JSON's [], not null
 	for name, err := range s.Accounts(ctx) {
 		if errors.Is(err, mailbox.ErrNoNameKey) {
-			return errors.New("there is no key of account names, so they cannot be listed (account list -h tells more)")
+			return errors.New("the accounts cannot be listed: there is no key of account names (see account list -h)")
 		}
 		if err != nil {
 			return err

@@ -36,8 +36,8 @@ With -open the account is opened, and the lines say what each entry did: names o
 folders and flags are among it, nothing of a message is.
 
 With -json, an object on each line: position, kind, bytes, with -open events (an
-array of strings), and error if the entry is damaged. Damage is gone past; the exit
-status is 1 then.
+array of strings), and error if the entry is damaged. It continues after damage; the exit
+status is then 1.
 
 ` + access.PasswordHelp,
 		Examples: []string{"mailserver log show ann -store ./mail -after 1000", "mailserver log show ann -store ./mail -open -json"},

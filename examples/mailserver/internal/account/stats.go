@@ -15,7 +15,7 @@ import (
 
 func accountStatsCommand() cli.Command {
 	return cli.Command{
-		Name: "account stats", Args: []string{"NAME"}, About: "tell how much an account holds",
+		Name: "account stats", Args: []string{"NAME"}, About: "count what an account holds",
 		Text: `Counts the account's objects in the store and their bytes: bodies (one for each
 message), entries of its log, snapshots, and keys. This needs no password.
 

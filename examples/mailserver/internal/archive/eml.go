@@ -119,7 +119,7 @@ type eml struct {
 func (e *eml) messages(yield func(Message, error) bool) {
 	index, err := openIndex(e.dir)
 	if err != nil {
-		index = nil // Eml has told
+		index = nil // Eml has reported it
 	}
 	if index != nil {
 		defer index.Close()

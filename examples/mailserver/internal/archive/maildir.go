@@ -224,7 +224,7 @@ func (m *maildir) otherMessages(yield func(Message, error) bool) error {
 	if m.listed {
 		var err error
 		if have, err = listedNames(m.dir); err == io.EOF || errors.Is(err, errUIDList) {
-			err = nil // a list that is damaged has told so before
+			err = nil // a damaged list was reported before
 		}
 		if err != nil {
 			return err

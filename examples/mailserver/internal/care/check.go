@@ -36,9 +36,9 @@ type checkFlags struct {
 func checkCommand() cli.Command {
 	return cli.Command{
 		Name: "check", About: "look for damage in a store",
-		Text: `Reads the store and names everything that is not as it must be. It never writes
-to the store without -repair, goes on past what it finds, and may run while the
-store is served.
+		Text: `Reads the store and reports everything that is wrong. It writes nothing to the
+store without -repair, continues after each problem, and may run while the store
+is served.
 
 Without a password it checks what needs none: that every object belongs where it
 is, and that no entry is missing from, or added to, the middle of an account's
@@ -50,13 +50,13 @@ mailbox and UID. An account that is too damaged to be opened is checked as far a
 its log can be read.
 
 With -head-file the end of every log is compared with what an earlier check found,
-so that an older copy of the store in the place of the newer is noticed; keep the
+so that an older copy of the store in the place of the newer is noticed. Keep the
 file where the store is not. If nothing is wrong the file is written anew; it is
-made if it is not there. After "account remove" take the account's line out.
+made if it is missing. After "account remove" take the account's line out.
 
-With -account and -repair it then does what loses nothing: a damaged snapshot is
-made anew from an older one and the log, and what nothing needs is erased, as by
-"gc".
+With -account and -repair it then repairs what can be repaired without loss: it
+rebuilds a damaged snapshot from an older one and the log, and deletes garbage, as
+"gc" does.
 
 A problem marked "harmless" costs nothing but space, such as what a process left
 behind that was killed. Only others make the exit status 1.
@@ -72,7 +72,7 @@ after -repair repaired (rebuilt, removed).`,
 			flags.StringVar(&f.account, "account", "", "check everything of the account `NAME`")
 			flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 			flags.StringVar(&f.headFile, "head-file", "", "compare with the heads in a `file`, and keep the new ones there")
-			flags.BoolVar(&f.repair, "repair", false, "do what loses nothing")
+			flags.BoolVar(&f.repair, "repair", false, "repair what can be repaired without loss")
 			return func(ctx context.Context, p *cli.Program, _ []string) error {
 				if f.RecoveryFile != "" && f.account == "" {
 					return cli.Usagef("-recovery-file without -account")
@@ -184,7 +184,7 @@ func newResult() *result {
 	return &result{Problems: []finding{}, known: map[string]bool{}} // JSON's [], not null
 }
 
-// add is told of every problem.
+// add takes every problem.
 func (r *result) add(p mailbox.Problem) {
 	found := finding{Object: p.Object, Error: p.String(), Harmless: p.Harmless}
 	if p.Lost != nil {

@@ -30,13 +30,13 @@ Without -account it does what needs no password: it erases what is left of remov
 accounts, and log entries and snapshots that newer snapshots cover.
 
 With -account it erases what that account does not need: bodies of expunged
-messages, superseded pages and metadata, what interrupted calls left behind. What
-is found is noted first and erased by the next gc that comes at least a day
-later; so two of them, a day apart, leave nothing of an expunged message. The
+messages, superseded pages and metadata, what interrupted calls left behind. Garbage
+is marked first, and deleted by the next gc that runs at least a day later; so two
+of them, a day apart, leave nothing of an expunged message. The
 account's password is asked for at the terminal, or read from the first line of
 standard input if that is no terminal. -recovery-file stands in for it.
 
-With -dry-run it only tells what it would do. With -json, one object: store
+With -dry-run it only says what it would do. With -json, one object: store
 (accounts, objects, bytes, trimmed) or account (deleted, deleted_bytes, noted,
 noted_bytes, kept, kept_bytes, rewritten, trimmed, more).`,
 		Examples: []string{"mailserver gc -store ./mail", "mailserver gc -store ./mail -account ann -dry-run"},
@@ -44,7 +44,7 @@ noted_bytes, kept, kept_bytes, rewritten, trimmed, more).`,
 			var f gcFlags
 			f.Add(fs)
 			fs.StringVar(&f.account, "account", "", "erase what the account `NAME` does not need")
-			fs.BoolVar(&f.dryRun, "dry-run", false, "only tell what would be done")
+			fs.BoolVar(&f.dryRun, "dry-run", false, "only say what would be done")
 			fs.BoolVar(&f.asJSON, "json", false, "print JSON")
 			return func(ctx context.Context, p *cli.Program, _ []string) error {
 				if f.RecoveryFile != "" && f.account == "" {

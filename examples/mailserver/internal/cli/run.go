@@ -77,7 +77,7 @@ func (p *Program) report(command string, err error) int {
 	case err == nil:
 		return ExitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(p.Err, "mailserver %s: %s (mailserver %s -h tells more)\n", command, usage.text, command)
+		fmt.Fprintf(p.Err, "mailserver %s: %s (see mailserver %s -h)\n", command, usage.text, command)
 		return ExitUsage
 	}
 	fmt.Fprintf(p.Err, "mailserver %s: %s\n", command, strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -93,13 +93,13 @@ func (p *Program) noCommand(args []string) int {
 	}
 	switch {
 	case len(args) == 0:
-		fmt.Fprintln(p.Err, "mailserver: no command (mailserver -h lists them)")
+		fmt.Fprintln(p.Err, "mailserver: no command (see mailserver -h)")
 	case strings.HasPrefix(args[0], "-"):
-		fmt.Fprintln(p.Err, "mailserver: the command comes first (mailserver -h lists them)")
+		fmt.Fprintln(p.Err, "mailserver: the command comes first (see mailserver -h)")
 	case len(p.longer(args)) > 0:
-		fmt.Fprintf(p.Err, "mailserver: %q is not whole: %s (mailserver -h tells more)\n", strings.Join(args, " "), strings.Join(p.longer(args), ", "))
+		fmt.Fprintf(p.Err, "mailserver: incomplete command %q; did you mean %q? (mailserver -h lists all)\n", strings.Join(args, " "), p.longer(args))
 	default:
-		fmt.Fprintf(p.Err, "mailserver: unknown command %q (mailserver -h lists them)\n", p.unknown(args))
+		fmt.Fprintf(p.Err, "mailserver: unknown command %q (see mailserver -h)\n", p.unknown(args))
 	}
 	return ExitUsage
 }

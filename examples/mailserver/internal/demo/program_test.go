@@ -6,5 +6,5 @@ import (
 	"github.com/letterlock/letterlock/examples/mailserver/internal/clitest"
 )
 
-// invoke and ok run the program with the commands that these tests use.
-var invoke, ok = clitest.Runners(account.Commands(), care.Commands())
+// ok runs the program with the commands that these tests use.
+var _, ok = clitest.Runners(account.Commands(), care.Commands())

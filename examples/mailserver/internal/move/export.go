@@ -185,7 +185,7 @@ func (x *exporter) folder(ctx context.Context, b mailbox.MailboxInfo) (err error
 		return err
 	}
 	defer v.Close()
-	told, named := 0, 0 // messages that came, and those that were named as unreadable
+	came, named := 0, 0 // messages that came, and those that were named as unreadable
 	for m, err := range v.Messages(ctx, mailbox.All()) {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -196,7 +196,7 @@ func (x *exporter) folder(ctx context.Context, b mailbox.MailboxInfo) (err error
 			}
 			continue
 		}
-		told++
+		came++
 		bad, err := x.message(ctx, w, m)
 		if err != nil {
 			return err
@@ -212,8 +212,8 @@ func (x *exporter) folder(ctx context.Context, b mailbox.MailboxInfo) (err error
 			return err
 		}
 	}
-	x.report.line("folder", map[string]any{"folder": b.Name, "exported": told - named, "failed": v.Len() - told + named})
-	if lost := v.Len() - told; lost > 0 {
+	x.report.line("folder", map[string]any{"folder": b.Name, "exported": came - named, "failed": v.Len() - came + named})
+	if lost := v.Len() - came; lost > 0 {
 		x.report.count(reason(nil), lost-1) // with the one that is named here
 		x.report.Refused += lost
 		return x.problem(b.Name, "", fmt.Errorf("%d messages are in what could not be read", lost))

@@ -265,7 +265,7 @@ type remoteMessage struct {
 	date  time.Time
 }
 
-// fetch yields some messages. A message that the server does not send is told of.
+// fetch yields some messages. A message that the server does not send is yielded as an error.
 func (r *remoteFolder) fetch(validity uint32, uids []imap.UID, yield func(archive.Message, error) bool) (goOn bool, err error) {
 	set := imap.UIDSetNum(uids...)
 	list, err := r.client.Fetch(set, &imap.FetchOptions{UID: true, Flags: true, InternalDate: true}).Collect()

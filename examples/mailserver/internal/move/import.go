@@ -35,7 +35,7 @@ account's folder in it; an export of Apple Mail (.mbox folders), or its own fold
 (.emlx); the mail of Google Takeout, unpacked; a Maildir++, with Dovecot's
 dovecot-uidlist and dovecot-keywords; a tree of .eml files, as "export" writes it. The
 format is found out. -format names it: maildir, mbox, takeout, eml, or mboxo, which
-cannot be told from mbox (only ">From" is "From" there).
+cannot be found out (only ">From" stands for "From" there).
 
 Folders, flags and keywords, dates, subscriptions and the bytes are kept. Each line that
 ends in LF gets the end of mail, CR LF, unless -keep-line-ends is given. Into folders
@@ -102,7 +102,7 @@ type source struct {
 type sourceFolder struct {
 	archive.Folder
 	specialUse []string
-	bind       func(to string) // is told which mailbox it goes to; may be nil
+	bind       func(to string) // is called with the mailbox that it goes to; may be nil
 }
 
 func (f *importFlags) check(source string) error {

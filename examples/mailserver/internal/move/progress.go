@@ -18,7 +18,7 @@ import (
 	"github.com/letterlock/letterlock/mailbox"
 )
 
-// report tells how far an import or export is: a bar on a terminal, nothing on
+// report shows how far an import or export is: a bar on a terminal, nothing on
 // another standard error, or lines of JSON; and what went wrong, by name.
 type report struct {
 	total  int64 // weight of all messages
@@ -27,7 +27,7 @@ type report struct {
 	err    io.Writer // problems
 	bar    *progressbar.ProgressBar
 	term   io.Writer // where the bar goes; nil: none
-	last   time.Time // when progress was told
+	last   time.Time // when progress was shown
 
 	name    string // of the folder
 	weight  int64  // of what is done
@@ -117,7 +117,7 @@ func (r *report) folder(name string) {
 }
 
 // describe puts the folder, the count and the rate in front of the bar, which
-// tells the part that is done and the time that is left.
+// shows the part that is done and the time that is left.
 func (r *report) describe() {
 	rate := float64(r.Added+r.Present) / max(time.Since(r.started).Seconds(), 0.001)
 	name := r.name
@@ -127,7 +127,7 @@ func (r *report) describe() {
 	r.bar.Describe(fmt.Sprintf("%s: %d mails, %.0f/s", name, r.Added+r.Present, rate))
 }
 
-// step tells that a message, or what was in its place, is done with.
+// step counts a message, or what was in its place, as done.
 func (r *report) step(weight int64) {
 	r.weight += weight
 	now := time.Now()
@@ -152,7 +152,7 @@ func (r *report) step(weight int64) {
 	}
 }
 
-// say tells a person who waits what is being done.
+// say shows a person who waits what is being done.
 func (r *report) say(what string) {
 	if r.term != nil {
 		fmt.Fprintf(r.term, "%s ...\n", what)

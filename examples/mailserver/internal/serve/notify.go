@@ -23,6 +23,6 @@ func notify(logger *slog.Logger, state string) {
 		_ = c.Close()
 	}
 	if err != nil {
-		logger.Warn("the service manager could not be told", "state", state, "error", err)
+		logger.Warn("the service manager could not be notified", "state", state, "error", err)
 	}
 }

@@ -50,5 +50,5 @@ func TestNotify(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "@letterlock-nobody-listens")
 	var log bytes.Buffer
 	notify(slog.New(slog.NewTextHandler(&log, nil)), "READY=1")
-	assert.Contains(t, log.String(), "could not be told")
+	assert.Contains(t, log.String(), "could not be notified")
 }
