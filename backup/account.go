@@ -210,7 +210,7 @@ func (c *copier) folder(ctx context.Context, prefix string) (extra []string, err
 		}
 		return true
 	})
-	return extra, errors.Join(errs...)
+	return extra, byCause(errs)
 }
 
 // maxDamage is how many objects that cannot be read are named.

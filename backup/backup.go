@@ -87,7 +87,8 @@ const (
 )
 
 // Copy copies a store, or what is new in it since the last copy to the same target.
-// It goes on past an account that cannot be copied, and returns all errors joined.
+// It goes on past an account that cannot be copied, and returns all errors joined,
+// of those with the same cause the first.
 // Only one Copy into a target should run at a time.
 func Copy(ctx context.Context, from, to blob.Store, o Options) (Report, error) {
 	if o.Parallel <= 0 {
@@ -140,7 +141,7 @@ func (c *copier) run(ctx context.Context) error {
 		})
 	}
 	work.Wait()
-	if err := errors.Join(errs...); err != nil && (c.opts.Restored || ctx.Err() != nil) {
+	if err := byCause(errs); err != nil && (c.opts.Restored || ctx.Err() != nil) {
 		// Mail for an account that is not there would be sent back.
 		return err
 	}
@@ -148,7 +149,7 @@ func (c *copier) run(ctx context.Context) error {
 	if err == nil {
 		err = c.finish(ctx, first)
 	}
-	return errors.Join(append(errs, err)...)
+	return byCause(append(errs, err))
 }
 
 // begin makes sure that the target may be written to. first says that it is not a
