@@ -15,13 +15,24 @@ const (
 	positionDigits = 16
 )
 
-func (l *Log) entryName(p Position) string {
-	return fmt.Sprintf("%s%s%016d", l.prefix, entryFolder, uint64(p))
-}
+// EntryFolder returns what the names of the entries begin with of a log whose objects
+// have a prefix.
+func EntryFolder(prefix string) string { return prefix + entryFolder }
 
-func (l *Log) snapshotName(p Position) string {
-	return fmt.Sprintf("%s%s%016d", l.prefix, snapshotFolder, uint64(p))
-}
+// SnapshotFolder returns what the names of the snapshots begin with.
+func SnapshotFolder(prefix string) string { return prefix + snapshotFolder }
+
+// EntryName returns the name of the entry at a position.
+func EntryName(prefix string, p Position) string { return positionName(EntryFolder(prefix), p) }
+
+// SnapshotName returns the name of the snapshot at a position.
+func SnapshotName(prefix string, p Position) string { return positionName(SnapshotFolder(prefix), p) }
+
+func positionName(folder string, p Position) string { return fmt.Sprintf("%s%016d", folder, uint64(p)) }
+
+func (l *Log) entryName(p Position) string { return EntryName(l.prefix, p) }
+
+func (l *Log) snapshotName(p Position) string { return SnapshotName(l.prefix, p) }
 
 // parsePosition reads the position from a name below folder. There is one name
 // per position, so that byte order of names is the order of positions.

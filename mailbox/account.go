@@ -12,6 +12,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
@@ -57,11 +58,9 @@ const neverFresh = math.MinInt64 / 2
 // makes the process look whether another process has written.
 const defaultFreshness = 200 * time.Millisecond
 
-func accountPrefix(id eventlog.ID) string { return "acct/" + id.String() + "/" }
-
 func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity, before ...retired) (*account, error) {
 	a := &account{
-		store: s, id: id, prefix: accountPrefix(id), identity: identity, before: before, recipient: identity.Recipient(),
+		store: s, id: id, prefix: layout.AccountPrefix(id), identity: identity, before: before, recipient: identity.Recipient(),
 		watches: map[*Watch]struct{}{}, recents: s.recentsOf(id), made: time.Now(),
 	}
 	a.snapshots.account = a
@@ -274,9 +273,6 @@ func (a *account) looked(l look) {
 		a.lastFresh.CompareAndSwap(l.before, l.at)
 	}
 }
-
-// objectMark is the kind of sealed objects in which a collection keeps what it found.
-const objectMark = "gc"
 
 // sawSnapshot notes the newest snapshot.
 func (a *account) sawSnapshot(h eventlog.Head) {

@@ -13,7 +13,7 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
@@ -83,7 +83,7 @@ func (s *Store) stageAs(ctx context.Context, prefix string, id eventlog.ObjectID
 		return state.NewMessage{}, fmt.Errorf("mailbox: new body: %w", err)
 	}
 	body.seal = w
-	if err := s.blobs.Create(ctx, pages.BodyName(prefix, id), body); err != nil {
+	if err := s.blobs.Create(ctx, layout.BodyName(prefix, id), body); err != nil {
 		return state.NewMessage{}, fmt.Errorf("mailbox: store body: %w", err)
 	}
 	meta := body.scan.Close()
@@ -101,7 +101,7 @@ func notCommitted(err error) bool {
 // unstage removes a body that nothing points to. If that fails the object stays
 // behind as garbage.
 func (s *Store) unstage(ctx context.Context, prefix string, m state.NewMessage) {
-	name := pages.BodyName(prefix, m.Body.ID)
+	name := layout.BodyName(prefix, m.Body.ID)
 	if err := s.blobs.Delete(context.WithoutCancel(ctx), name); err != nil {
 		s.logger.Warn("body of a refused message stays behind", "object", name, "error", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 )
 
@@ -49,7 +50,7 @@ func (s *Store) Bodies(ctx context.Context, identity *crypto.Identity, before ..
 				yield(nil, err)
 				return
 			}
-			recipient, err := s.published(ctx, accountPrefix(id))
+			recipient, err := s.published(ctx, layout.AccountPrefix(id))
 			mine := err == nil && slices.ContainsFunc(identities, func(i *crypto.Identity) bool { return recipient.Equal(i.Recipient()) })
 			if err == nil && !mine {
 				others = append(others, id)
@@ -74,7 +75,7 @@ func (s *Store) Bodies(ctx context.Context, identity *crypto.Identity, before ..
 // bodiesOf yields the bodies of one account, and reports whether to go on. If it
 // is not known to be the identities' own, those that do not open may be anybody's.
 func (s *Store) bodiesOf(ctx context.Context, id eventlog.ID, mine bool, identities []*crypto.Identity, yield func(*Body, error) bool) bool {
-	for info, err := range s.blobs.List(ctx, accountPrefix(id)+"body/", "") {
+	for info, err := range s.blobs.List(ctx, layout.AccountPrefix(id)+layout.BodyFolder, "") {
 		if err != nil {
 			yield(nil, fmt.Errorf("mailbox: list bodies: %w", err))
 			return false

@@ -3,7 +3,7 @@ package mailbox
 import (
 	"strings"
 
-	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // Cacheable reports whether an object may be served from a cache that does not notice
@@ -12,11 +12,14 @@ import (
 // it is, whose end decides who writes next; and so must slots, where a token that was
 // revoked has to be gone, names and keys.
 func Cacheable(name string) bool {
-	rest, ok := strings.CutPrefix(name, "acct/")
+	rest, ok := strings.CutPrefix(name, layout.AccountFolder)
 	if !ok {
 		return false
 	}
 	_, rest, _ = strings.Cut(rest, "/")
-	kind, _, ok := strings.Cut(rest, "/")
-	return ok && (kind == "body" || kind == pages.KindPage || kind == pages.KindMetadata)
+	switch layout.FolderOf(rest) {
+	case layout.BodyFolder, layout.PageFolder, layout.MetadataFolder:
+		return true
+	}
+	return false
 }

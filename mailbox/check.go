@@ -10,6 +10,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // Problem is something in a store that is not as it must be.
@@ -164,7 +165,7 @@ func (s *Store) CheckSeen(ctx context.Context, seen Heads, report func(Problem))
 	}
 	for id, head := range c.heads {
 		if !seenAccounts[id.String()] && !c.gone[id.String()] {
-			c.problem(Problem{Object: accountPrefix(id), Err: fmt.Errorf("account is gone, entry %d was seen: %w", head.Pos, eventlog.ErrRolledBack)})
+			c.problem(Problem{Object: layout.AccountPrefix(id), Err: fmt.Errorf("account is gone, entry %d was seen: %w", head.Pos, eventlog.ErrRolledBack)})
 		}
 	}
 	return c.rep, nil
@@ -173,7 +174,7 @@ func (s *Store) CheckSeen(ctx context.Context, seen Heads, report func(Problem))
 // removed returns the accounts that were removed of late.
 func (c *checker) removed(ctx context.Context) (map[string]bool, error) {
 	gone := map[string]bool{}
-	for info, err := range c.store.blobs.List(ctx, goneFolder, "") {
+	for info, err := range c.store.blobs.List(ctx, layout.RemovedFolder, "") {
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: check: %w", err)
 		}
@@ -195,11 +196,11 @@ func (c *checker) removed(ctx context.Context) (map[string]bool, error) {
 // names returns which accounts have a name: name objects by account.
 func (c *checker) names(ctx context.Context) (map[string]string, error) {
 	named := map[string]string{}
-	for info, err := range c.store.blobs.List(ctx, "name/", "") {
+	for info, err := range c.store.blobs.List(ctx, layout.NameFolder, "") {
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: check: %w", err)
 		}
-		b, err := readAll(ctx, c.store.blobs, info.Name, 4096)
+		b, err := layout.ReadAll(ctx, c.store.blobs, info.Name, 4096)
 		var id eventlog.ID
 		if err == nil {
 			id, err = parseName(info.Name, b)
@@ -217,7 +218,7 @@ func (c *checker) names(ctx context.Context) (map[string]string, error) {
 
 // account checks what an account consists of, and the chain of its log.
 func (c *checker) account(ctx context.Context, hex string, named map[string]string, seen map[string]bool) error {
-	prefix := "acct/" + hex + "/"
+	prefix := layout.AccountFolder + hex + "/"
 	slot, err := crypto.ParseSlotID(hex) // the same 32 digits
 	if err != nil {
 		c.problem(Problem{Object: prefix, Err: errors.New("is not the name of an account"), Harmless: true})
@@ -237,7 +238,7 @@ func (c *checker) account(ctx context.Context, hex string, named map[string]stri
 		}
 	}
 	_, err = c.store.published(ctx, prefix)
-	if err := c.wrong(ctx, prefix+publishedKey, err); err != nil {
+	if err := c.wrong(ctx, prefix+layout.PublishedKey, err); err != nil {
 		return err
 	}
 	return c.log(ctx, eventlog.Config{Store: c.store.blobs, Prefix: prefix, ID: eventlog.ID(slot)})
@@ -245,7 +246,7 @@ func (c *checker) account(ctx context.Context, hex string, named map[string]stri
 
 // began reports whether an account's log has an entry: all else is made before.
 func (c *checker) began(ctx context.Context, prefix string) (bool, error) {
-	for _, err := range c.store.blobs.List(ctx, prefix+"log/", "") {
+	for _, err := range c.store.blobs.List(ctx, eventlog.EntryFolder(prefix), "") {
 		if err != nil {
 			return false, fmt.Errorf("mailbox: check: %w", err)
 		}
@@ -284,7 +285,7 @@ func (c *checker) object(ctx context.Context, name, object string, size int64) e
 		c.problem(Problem{Object: name, Err: errors.New("does not belong to an account"), Harmless: true})
 	case size == 0:
 		c.problem(Problem{Object: name, Err: fmt.Errorf("is empty: %w", eventlog.ErrCorrupt)})
-	case strings.HasPrefix(object, "slot/"):
+	case strings.HasPrefix(object, layout.SlotFolder):
 		_, err := c.store.slot(ctx, name)
 		return c.wrong(ctx, name, err)
 	case strings.HasPrefix(object, quotaLimits):

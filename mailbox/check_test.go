@@ -10,7 +10,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // objects returns the names of the objects of an account in a folder.
@@ -27,7 +27,7 @@ func objects(t testing.TB, blobs *memblob.Store, a *Account, folder string) (out
 func overwrite(t testing.TB, blobs *memblob.Store, name string, change func([]byte) []byte) {
 	t.Helper()
 	ctx := t.Context()
-	b, err := readAll(ctx, blobs, name, 1<<20)
+	b, err := layout.ReadAll(ctx, blobs, name, 1<<20)
 	require.NoError(t, err)
 	require.NoError(t, blobs.Delete(ctx, name))
 	require.NoError(t, blobs.Create(ctx, name, bytes.NewReader(change(b))))
@@ -51,8 +51,8 @@ func TestCheckSaysWhatIsLost(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, snapshotNow(ctx, a.account))
 	sent := a.account.state().ByName("Sent").ID
-	damaged := pages.BodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 2).Body.ID)
-	missing := pages.BodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 5).Body.ID)
+	damaged := layout.BodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 2).Body.ID)
+	missing := layout.BodyName(a.account.prefix, rowOf(t, a, a.account.state().ByName(Inbox), 5).Body.ID)
 	overwrite(t, blobs, damaged, flipLast)
 	require.NoError(t, blobs.Delete(ctx, missing))
 	lost := map[Loss]bool{}

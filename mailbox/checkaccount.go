@@ -11,7 +11,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -59,7 +59,7 @@ func (s *Store) CheckIdentity(ctx context.Context, name string, identity *crypto
 
 // checkIdentity takes identity over.
 func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *crypto.Identity, report func(Problem)) (CheckReport, error) {
-	prefix := accountPrefix(id)
+	prefix := layout.AccountPrefix(id)
 	st, wrong := s.standing(ctx, prefix, identity)
 	if wrong != nil {
 		st.before, _ = s.chain(ctx, prefix, identity) // it may be the key that is wrong
@@ -82,10 +82,10 @@ func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *cry
 		return CheckReport{}, wrong // nothing here is this identity's
 	}
 	if damage != nil {
-		report(Problem{Object: a.prefix + "log/", Err: fmt.Errorf("the account cannot be opened; what the log says up to entry %d is checked: %w", last.At, damage)})
+		report(Problem{Object: eventlog.EntryFolder(a.prefix), Err: fmt.Errorf("the account cannot be opened; what the log says up to entry %d is checked: %w", last.At, damage)})
 	}
 	if wrong != nil {
-		object := prefix + publishedKey
+		object := prefix + layout.PublishedKey
 		if st.inEffect != nil {
 			object = st.inEffect.object
 		}
@@ -140,7 +140,7 @@ func (a *account) check(ctx context.Context, s *state.Account, report func(Probl
 		return c.rep, err
 	}
 	if n := c.found - c.there; n > 0 {
-		c.problem(Problem{Object: a.prefix + "body/", Err: fmt.Errorf("%d bodies that no mailbox has", n), Harmless: true})
+		c.problem(Problem{Object: a.prefix + layout.BodyFolder, Err: fmt.Errorf("%d bodies that no mailbox has", n), Harmless: true})
 	}
 	return c.rep, nil
 }
@@ -175,13 +175,13 @@ func (c *accountChecker) list(ctx context.Context) error {
 		c.rep.Objects++
 		c.rep.Bytes += info.Size
 		object := strings.TrimPrefix(info.Name, c.a.prefix)
-		if strings.HasPrefix(object, "body/") {
+		if strings.HasPrefix(object, layout.BodyFolder) {
 			c.found++
 		}
 		if err := c.object(ctx, info.Name, object, info.Size); err != nil {
 			return err
 		}
-		if strings.HasPrefix(object, objectMark+"/") && objectNames.MatchString(object) {
+		if strings.HasPrefix(object, layout.KindMark+"/") && objectNames.MatchString(object) {
 			if _, err := c.a.readMark(ctx, info.Name); errors.Is(err, eventlog.ErrCorrupt) {
 				c.problem(Problem{Object: info.Name, Err: err, Harmless: true}) // only a note
 			}
@@ -193,7 +193,7 @@ func (c *accountChecker) list(ctx context.Context) error {
 func (c *accountChecker) box(ctx context.Context, m *state.Mailbox) error {
 	last := UID(0)
 	for _, r := range m.Pages {
-		name := c.a.log.ObjectName(pages.KindPage, r.ID)
+		name := c.a.log.ObjectName(layout.KindPage, r.ID)
 		p, err := c.a.pages.Page(ctx, r)
 		if err != nil {
 			err = fmt.Errorf("%d messages of mailbox %d are lost: %w", r.Count, m.ID, err)
@@ -224,15 +224,15 @@ func (c *accountChecker) box(ctx context.Context, m *state.Mailbox) error {
 
 // message checks one message's metadata and, once for all its copies, its body.
 func (c *accountChecker) message(ctx context.Context, m *state.Mailbox, r state.Row) error {
-	name := pages.BodyName(c.a.prefix, r.Body.ID)
+	name := layout.BodyName(c.a.prefix, r.Body.ID)
 	meta, err := c.a.pages.Message(ctx, r.Meta, r.Slot)
 	if err == nil && meta.Size != int64(r.Size) {
 		err = eventlog.ErrCorrupt
 	}
 	if err != nil {
-		object := c.a.log.ObjectName(pages.KindMetadata, r.Meta.Segment)
+		object := c.a.log.ObjectName(layout.KindMetadata, r.Meta.Segment)
 		if r.Meta.Entry != 0 {
-			object = fmt.Sprintf("%slog/%016d", c.a.prefix, uint64(r.Meta.Entry))
+			object = eventlog.EntryName(c.a.prefix, eventlog.Position(r.Meta.Entry))
 		}
 		err = fmt.Errorf("header and structure of UID %d in mailbox %d are lost: %w", r.UID, m.ID, err)
 		if err := c.lost(ctx, object, err, Loss{m.ID, r.UID, r.UID, 1, LostHeader}); err != nil {
@@ -332,11 +332,11 @@ func (c *accountChecker) olderSnapshots(ctx context.Context, s *state.Account) e
 				if err == nil {
 					continue
 				}
-				if _, gone := c.store.blobs.Stat(ctx, snapshotName(c.a.prefix, pos)); errors.Is(gone, fs.ErrNotExist) {
+				if _, gone := c.store.blobs.Stat(ctx, eventlog.SnapshotName(c.a.prefix, pos)); errors.Is(gone, fs.ErrNotExist) {
 					break // it was trimmed meanwhile
 				}
 				err = fmt.Errorf("nothing is lost, but the snapshot at %d cannot stand in for a newer one: %w", pos, err)
-				if err := c.wrong(ctx, c.a.log.ObjectName(pages.KindPage, r.ID), err); err != nil {
+				if err := c.wrong(ctx, c.a.log.ObjectName(layout.KindPage, r.ID), err); err != nil {
 					return err
 				}
 			}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -225,8 +225,8 @@ func (c *collector) part(ctx context.Context, s *state.Account, part idRange) er
 		kept idSet
 	}{
 		{"body", markBody, live.bodies, nil},
-		{pages.KindMetadata, markMeta, live.metas, kept.metas},
-		{pages.KindPage, markPage, live.pages, kept.pages},
+		{layout.KindMetadata, markMeta, live.metas, kept.metas},
+		{layout.KindPage, markPage, live.pages, kept.pages},
 	}
 	if part.first != 0 {
 		kinds = kinds[:1]

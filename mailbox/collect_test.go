@@ -20,7 +20,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
-	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -106,7 +106,7 @@ func openAll(t testing.TB, blobs blob.Store, a *Account) []byte {
 			text, err := id.OpenSealed(b, 1<<20)
 			require.NoError(t, err)
 			all.Write(text)
-		case pages.KindPage, pages.KindMetadata, objectMark:
+		case layout.KindPage, layout.KindMetadata, layout.KindMark:
 			oid, err := eventlog.ParseObjectID(object)
 			require.NoError(t, err)
 			b, err := log.GetObject(ctx, folder, oid)
@@ -746,7 +746,7 @@ func TestCollectMemory(t *testing.T) {
 	}
 	junk := messages / 20
 	for i := range junk {
-		name := pages.BodyName(a.account.prefix, eventlog.ObjectID{byte(i), byte(i >> 8), byte(i >> 16), 1, 15: byte(i)})
+		name := layout.BodyName(a.account.prefix, eventlog.ObjectID{byte(i), byte(i >> 8), byte(i >> 16), 1, 15: byte(i)})
 		require.NoError(t, d.Create(ctx, name, strings.NewReader("x")))
 	}
 	limit := int64(16*messages + 1<<20)

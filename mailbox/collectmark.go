@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // A mark is a sealed object of kind "gc": what one scan found unreferenced, and
@@ -126,7 +127,7 @@ func (m *marks) any() bool { return len(m.aged) > 0 }
 func (a *account) readMarks(ctx context.Context, now time.Time) (*marks, error) {
 	m := &marks{aged: map[byte]idSet{}, young: map[byte]idSet{}, segments: map[eventlog.ObjectID]int{}}
 	count := 0
-	for info, err := range a.store.blobs.List(ctx, a.prefix+objectMark+"/", "") {
+	for info, err := range a.store.blobs.List(ctx, a.prefix+layout.KindMark+"/", "") {
 		if err != nil {
 			return nil, err
 		}
@@ -170,11 +171,11 @@ func (a *account) readMarks(ctx context.Context, now time.Time) (*marks, error) 
 }
 
 func (a *account) readMark(ctx context.Context, name string) (*mark, error) {
-	id, err := eventlog.ParseObjectID(strings.TrimPrefix(name, a.prefix+objectMark+"/"))
+	id, err := eventlog.ParseObjectID(strings.TrimPrefix(name, a.prefix+layout.KindMark+"/"))
 	if err != nil {
 		return nil, &eventlog.CorruptError{Op: "read", Name: name, Err: err}
 	}
-	b, err := a.log.GetObject(ctx, objectMark, id)
+	b, err := a.log.GetObject(ctx, layout.KindMark, id)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +210,7 @@ func (n *noter) add(ctx context.Context, kind byte, id eventlog.ObjectID) error 
 // write stores a mark. Its time is taken now, when all in it was seen.
 func (n *noter) write(ctx context.Context, segments []segmentSize) error {
 	m := mark{time: n.c.a.store.opts.Now(), objects: n.pending, segments: segments}
-	_, err := n.c.a.log.PutObject(ctx, objectMark, m.encode())
+	_, err := n.c.a.log.PutObject(ctx, layout.KindMark, m.encode())
 	n.pending = nil
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
@@ -66,9 +67,9 @@ func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, n
 	if err != nil || !sameState(oldest, newest) {
 		return true, err
 	}
-	for info, err := range c.a.store.blobs.List(ctx, c.a.prefix+"log/", "") {
+	for info, err := range c.a.store.blobs.List(ctx, eventlog.EntryFolder(c.a.prefix), "") {
 		// The first there is tells: entries before the oldest snapshot's.
-		return info.Name < fmt.Sprintf("%slog/%016d", c.a.prefix, uint64(snaps[0])), err
+		return info.Name < eventlog.EntryName(c.a.prefix, snaps[0]), err
 	}
 	return false, nil
 }
@@ -100,14 +101,14 @@ func (a *account) newestManifest(ctx context.Context) (snaps []eventlog.Position
 func (a *account) readManifest(ctx context.Context, p eventlog.Position) (*eventlog.Snapshot, *state.Account, error) {
 	snap, err := a.log.ReadSnapshot(ctx, p)
 	if err != nil {
-		if _, gone := a.store.blobs.Stat(ctx, snapshotName(a.prefix, p)); errors.Is(gone, fs.ErrNotExist) {
+		if _, gone := a.store.blobs.Stat(ctx, eventlog.SnapshotName(a.prefix, p)); errors.Is(gone, fs.ErrNotExist) {
 			err = fmt.Errorf("mailbox: %w", gone)
 		}
 		return nil, nil, err
 	}
 	s, err := state.DecodeSnapshot(snap.Payload)
 	if err != nil {
-		return nil, nil, &eventlog.CorruptError{Op: "open snapshot", Name: snapshotName(a.prefix, p), Pos: p, Err: err}
+		return nil, nil, &eventlog.CorruptError{Op: "open snapshot", Name: eventlog.SnapshotName(a.prefix, p), Pos: p, Err: err}
 	}
 	return snap, s, nil
 }
@@ -168,13 +169,13 @@ func (c *collector) messages(ctx context.Context, id eventlog.ObjectID) (int, er
 	if n, ok := c.marks.segments[id]; ok {
 		return n, nil
 	}
-	b, err := c.a.log.GetObject(ctx, pages.KindMetadata, id)
+	b, err := c.a.log.GetObject(ctx, layout.KindMetadata, id)
 	if err != nil {
 		return 0, err
 	}
 	metas, err := state.DecodeSegment(b)
 	if err != nil {
-		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.prefix, pages.KindMetadata, id, eventlog.ErrCorrupt, err)
+		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.prefix, layout.KindMetadata, id, eventlog.ErrCorrupt, err)
 	}
 	return len(metas), nil
 }

@@ -146,7 +146,7 @@ func (a *account) surveySnapshots(ctx context.Context, live, kept *survey) error
 		if err == nil || errors.Is(err, eventlog.ErrRetired) {
 			continue
 		}
-		if _, gone := a.store.blobs.Stat(ctx, snapshotName(a.prefix, pos)); errors.Is(gone, fs.ErrNotExist) {
+		if _, gone := a.store.blobs.Stat(ctx, eventlog.SnapshotName(a.prefix, pos)); errors.Is(gone, fs.ErrNotExist) {
 			continue
 		}
 		return err

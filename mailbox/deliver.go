@@ -13,6 +13,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/observe"
 )
@@ -202,7 +203,7 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 	if in != nil && now.Sub(in.made) < inboxLife {
 		return in, nil
 	}
-	prefix := accountPrefix(id)
+	prefix := layout.AccountPrefix(id)
 	recipient, err := s.published(ctx, prefix)
 	if err != nil {
 		return nil, err

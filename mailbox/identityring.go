@@ -16,6 +16,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // An account's identity can be changed. The recipients of all are published under
@@ -39,7 +40,6 @@ import (
 //	ring/<as above>-<position, 16 digits>
 //	  version 1 | position (8)
 const (
-	ringFolder  = "ring/"
 	ringVersion = 1
 
 	labelRing   = "letterlock/v1/ring"
@@ -88,11 +88,11 @@ func (s *Store) findPublication(ctx context.Context, prefix string, likely *cryp
 // publicationAfter reads the recipient with the least number above one;
 // fs.ErrNotExist if there is none.
 func (s *Store) publicationAfter(ctx context.Context, prefix string, above int, likely *crypto.Recipient) (*publication, error) {
-	for info, err := range s.blobs.List(ctx, prefix+"key/", "") {
+	for info, err := range s.blobs.List(ctx, prefix+layout.KeyFolder, "") {
 		if err != nil {
 			return nil, fmt.Errorf("mailbox: read delivery key: %w", err)
 		}
-		number, err := strconv.Atoi(strings.TrimPrefix(info.Name, prefix+"key/"))
+		number, err := strconv.Atoi(strings.TrimPrefix(info.Name, prefix+layout.KeyFolder))
 		if err == nil && number > above && info.Name == keyObject(prefix, number) {
 			return s.readPublication(ctx, prefix, number, likely)
 		}
@@ -102,7 +102,7 @@ func (s *Store) publicationAfter(ctx context.Context, prefix string, above int, 
 
 func (s *Store) readPublication(ctx context.Context, prefix string, number int, likely *crypto.Recipient) (*publication, error) {
 	p := &publication{object: keyObject(prefix, number), number: number}
-	b, err := readAll(ctx, s.blobs, p.object, 8192)
+	b, err := layout.ReadAll(ctx, s.blobs, p.object, 8192)
 	if err != nil {
 		return nil, fmt.Errorf("mailbox: read delivery key: %w", err)
 	}
@@ -159,7 +159,7 @@ type retired struct {
 
 func ringObject(prefix string, of *crypto.Recipient) string {
 	sum := sha256.Sum256([]byte(of.String()))
-	return fmt.Sprintf("%s%s%x", prefix, ringFolder, sum[:16])
+	return fmt.Sprintf("%s%s%x", prefix, layout.RingFolder, sum[:16])
 }
 
 func sealRetired(next *crypto.Identity, object string, old retired) []byte {
@@ -175,7 +175,7 @@ func sealRetired(next *crypto.Identity, object string, old retired) []byte {
 // is none.
 func (s *Store) before(ctx context.Context, prefix string, identity *crypto.Identity) (retired, error) {
 	object := ringObject(prefix, identity.Recipient())
-	sealed, err := readAll(ctx, s.blobs, object, 4096)
+	sealed, err := layout.ReadAll(ctx, s.blobs, object, 4096)
 	if err != nil {
 		return retired{}, fmt.Errorf("mailbox: read retired identity: %w", err)
 	}
@@ -221,7 +221,7 @@ func (s *Store) overdue(ctx context.Context, prefix string, identity *crypto.Ide
 	for info, err := range s.blobs.List(ctx, ringObject(prefix, identity.Recipient())+"-", "") {
 		var sealed []byte
 		if err == nil {
-			sealed, err = readAll(ctx, s.blobs, info.Name, 4096)
+			sealed, err = layout.ReadAll(ctx, s.blobs, info.Name, 4096)
 		}
 		if err != nil {
 			return 0, fmt.Errorf("mailbox: read retired identity: %w", err)

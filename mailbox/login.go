@@ -19,6 +19,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/observe"
 )
@@ -50,7 +51,7 @@ func (s *Store) find(ctx context.Context, name string) (eventlog.ID, error) {
 	if err := s.usable(); err != nil {
 		return eventlog.ID{}, err
 	}
-	b, err := readAll(ctx, s.blobs, s.nameHash(name), 4096)
+	b, err := layout.ReadAll(ctx, s.blobs, s.nameHash(name), 4096)
 	if errors.Is(err, fs.ErrNotExist) {
 		// A disk that is not mounted, or was replaced, must not look as if nobody
 		// had an account: mail would be sent back.
@@ -95,10 +96,10 @@ func (s *Store) Accounts(ctx context.Context) iter.Seq2[string, error] {
 			yield("", ErrNoNameKey)
 			return
 		}
-		for info, err := range s.blobs.List(ctx, "name/", "") {
+		for info, err := range s.blobs.List(ctx, layout.NameFolder, "") {
 			var b []byte
 			if err == nil {
-				b, err = readAll(ctx, s.blobs, info.Name, 4096)
+				b, err = layout.ReadAll(ctx, s.blobs, info.Name, 4096)
 			}
 			if err == nil {
 				_, err = parseName(info.Name, b)
@@ -147,14 +148,14 @@ func (s *Store) CreateAccount(ctx context.Context, name string, password []byte)
 
 // create writes an account's objects, except for its name.
 func (s *Store) create(ctx context.Context, id eventlog.ID, identity *crypto.Identity, slot *crypto.Slot) error {
-	prefix := accountPrefix(id)
+	prefix := layout.AccountPrefix(id)
 	put := func(object string, b []byte) error {
 		if err := s.blobs.Create(ctx, object, bytes.NewReader(b)); err != nil {
 			return fmt.Errorf("mailbox: create account: %w", err)
 		}
 		return nil
 	}
-	if err := put(prefix+publishedKey, []byte(identity.Recipient().String()+"\n")); err != nil {
+	if err := put(prefix+layout.PublishedKey, []byte(identity.Recipient().String()+"\n")); err != nil {
 		return err
 	}
 	if err := put(slotName(prefix, slot), slot.Marshal()); err != nil {
@@ -180,10 +181,6 @@ func (s *Store) claimName(ctx context.Context, name string, id eventlog.ID) erro
 	return err // the name may yet appear, and then the account must be whole
 }
 
-// publishedKey is the recipient that deliverers encrypt to, as text and a line
-// end, until the account's identity is changed: see identityring.go.
-const publishedKey = "key/0001"
-
 func (s *Store) published(ctx context.Context, prefix string) (*crypto.Recipient, error) {
 	p, err := s.publication(ctx, prefix, nil)
 	if err != nil {
@@ -195,8 +192,8 @@ func (s *Store) published(ctx context.Context, prefix string) (*crypto.Recipient
 // Slots of passwords and of tokens are told apart by name, so that a login with
 // a password reads no token's slot.
 const (
-	passwordSlots = "slot/p-"
-	tokenSlots    = "slot/t-"
+	passwordSlots = layout.SlotFolder + "p-"
+	tokenSlots    = layout.SlotFolder + "t-"
 )
 
 func slotName(prefix string, slot *crypto.Slot) string {
@@ -308,7 +305,7 @@ func (s *Store) identify(ctx context.Context, from netip.Addr, name string, secr
 }
 
 func (s *Store) openToken(ctx context.Context, id eventlog.ID, token crypto.Token) (*crypto.Identity, error) {
-	slot, err := s.slot(ctx, accountPrefix(id)+tokenSlots+token.Slot().String())
+	slot, err := s.slot(ctx, layout.AccountPrefix(id)+tokenSlots+token.Slot().String())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, crypto.ErrWrongSecret // revoked
 	}
@@ -320,7 +317,7 @@ func (s *Store) openToken(ctx context.Context, id eventlog.ID, token crypto.Toke
 
 // openPassword opens a slot of the account who.id.
 func (s *Store) openPassword(ctx context.Context, who *identified, asks crypto.Requester, password []byte) error {
-	prefix := accountPrefix(who.id) + passwordSlots
+	prefix := layout.AccountPrefix(who.id) + passwordSlots
 	if slotID, key, ok := s.verified.Lookup(who.id, password); ok {
 		slot, err := s.slot(ctx, prefix+slotID.String())
 		if err == nil {
@@ -342,7 +339,7 @@ func (s *Store) openPassword(ctx context.Context, who *identified, asks crypto.R
 
 func (s *Store) findPassword(ctx context.Context, who *identified, asks crypto.Requester, password []byte) error {
 	var names []string
-	for info, err := range s.blobs.List(ctx, accountPrefix(who.id)+passwordSlots, "") {
+	for info, err := range s.blobs.List(ctx, layout.AccountPrefix(who.id)+passwordSlots, "") {
 		if err != nil {
 			return fmt.Errorf("mailbox: list slots: %w", err)
 		}
@@ -366,7 +363,7 @@ func (s *Store) tryPassword(ctx context.Context, who *identified, asks crypto.Re
 	failed := crypto.ErrWrongSecret
 	var wanted []*crypto.Recipient
 	if len(names) > 1 {
-		if wanted, err = s.wanted(ctx, accountPrefix(id)); err != nil {
+		if wanted, err = s.wanted(ctx, layout.AccountPrefix(id)); err != nil {
 			return err
 		}
 	}
@@ -439,7 +436,7 @@ func (s *Store) wanted(ctx context.Context, prefix string) ([]*crypto.Recipient,
 }
 
 func (s *Store) slot(ctx context.Context, object string) (*crypto.Slot, error) {
-	b, err := readAll(ctx, s.blobs, object, maxSlot)
+	b, err := layout.ReadAll(ctx, s.blobs, object, maxSlot)
 	if err != nil {
 		return nil, fmt.Errorf("mailbox: read slot: %w", err)
 	}
@@ -484,7 +481,7 @@ func (s *Store) OpenIdentity(ctx context.Context, identity *crypto.Identity) (*A
 		if err != nil {
 			return nil, err
 		}
-		recipient, err := s.published(ctx, accountPrefix(id))
+		recipient, err := s.published(ctx, layout.AccountPrefix(id))
 		if err != nil && ctx.Err() == nil {
 			continue // what a failed attempt left, or damage of another account
 		}
@@ -513,7 +510,7 @@ func (s *Store) accountIDsAfter(ctx context.Context, after string) iter.Seq2[eve
 		after := after
 		for {
 			name := ""
-			for info, err := range s.blobs.List(ctx, "acct/", after) {
+			for info, err := range s.blobs.List(ctx, layout.AccountFolder, after) {
 				if err != nil {
 					yield(eventlog.ID{}, fmt.Errorf("mailbox: list accounts: %w", err))
 					return
@@ -524,8 +521,8 @@ func (s *Store) accountIDsAfter(ctx context.Context, after string) iter.Seq2[eve
 			if name == "" {
 				return
 			}
-			hexID, _, _ := strings.Cut(strings.TrimPrefix(name, "acct/"), "/")
-			after = "acct/" + hexID + "0" // the byte after "/"
+			hexID, _, _ := strings.Cut(strings.TrimPrefix(name, layout.AccountFolder), "/")
+			after = layout.AccountFolder + hexID + "0" // the byte after "/"
 			var id eventlog.ID
 			if n, err := hex.Decode(id[:], []byte(hexID)); err != nil || n != len(id) {
 				continue

@@ -14,6 +14,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // sampledAccounts is how many accounts a process looks at, before the first login
@@ -57,7 +58,7 @@ func (s *Store) sampleSlots(ctx context.Context) error {
 	var start [8]byte
 	rand.Read(start[:])
 	left := sampledAccounts
-	for _, after := range []string{"acct/" + hex.EncodeToString(start[:]), ""} {
+	for _, after := range []string{layout.AccountFolder + hex.EncodeToString(start[:]), ""} {
 		for id, err := range s.accountIDsAfter(ctx, after) {
 			if err == nil {
 				err = s.sampleSlot(ctx, id)
@@ -74,7 +75,7 @@ func (s *Store) sampleSlots(ctx context.Context) error {
 }
 
 func (s *Store) sampleSlot(ctx context.Context, id eventlog.ID) error {
-	for info, err := range s.blobs.List(ctx, accountPrefix(id)+passwordSlots, "") {
+	for info, err := range s.blobs.List(ctx, layout.AccountPrefix(id)+passwordSlots, "") {
 		if err != nil {
 			return err
 		}

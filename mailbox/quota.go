@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -140,8 +141,8 @@ func (a *account) limits(ctx context.Context) (Quota, error) {
 // Objects of quotas: an operator's limits, numbered, and what a process with the
 // keys has noted of the usage, by its position in the log.
 const (
-	quotaLimits = "quota/l-"
-	quotaUsage  = "quota/u-"
+	quotaLimits = layout.QuotaFolder + "l-"
+	quotaUsage  = layout.QuotaFolder + "u-"
 
 	limitsHead = "letterlock quota 1"
 	usageHead  = "letterlock usage 1"
@@ -177,7 +178,7 @@ func (s *Store) SetQuota(ctx context.Context, name string, q Quota) error {
 	if err != nil {
 		return err
 	}
-	prefix := accountPrefix(id)
+	prefix := layout.AccountPrefix(id)
 	for {
 		was, err := s.readQuota(ctx, prefix)
 		if err != nil {
@@ -204,7 +205,7 @@ func (s *Store) Quota(ctx context.Context, name string) (Quota, error) {
 	if err != nil {
 		return Quota{}, err
 	}
-	n, err := s.readQuota(ctx, accountPrefix(id))
+	n, err := s.readQuota(ctx, layout.AccountPrefix(id))
 	if err != nil {
 		return Quota{}, err
 	}
@@ -249,7 +250,7 @@ func (s *Store) readQuota(ctx context.Context, prefix string) (*quotaNote, error
 	n := &quotaNote{read: time.Now()}
 	for range 3 {
 		var limits, usage string
-		for info, err := range s.blobs.List(ctx, prefix+"quota/", "") {
+		for info, err := range s.blobs.List(ctx, prefix+layout.QuotaFolder, "") {
 			if err != nil {
 				return nil, fmt.Errorf("mailbox: read quota: %w", err)
 			}
@@ -283,7 +284,7 @@ type numbered struct {
 }
 
 func (s *Store) readNote(ctx context.Context, object, head string) (n numbered, err error) {
-	b, err := readAll(ctx, s.blobs, object, maxQuotaObject)
+	b, err := layout.ReadAll(ctx, s.blobs, object, maxQuotaObject)
 	if err == nil {
 		n.Storage, n.Messages, err = parseQuota(head, b)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // An account is removed in this order:
@@ -31,13 +32,7 @@ import (
 //
 //	gone/<account ID, 32 hex>
 //	  version 1 | seconds since 1970 (8) | the name's hash (32), as in name/
-const (
-	goneFolder  = "gone/"
-	nameFolder  = "name/"
-	goneVersion = 1
-)
-
-func goneName(id eventlog.ID) string { return goneFolder + id.String() }
+const goneVersion = 1
 
 // DeleteAccount erases an account: its name, keys, log, and every message. It
 // needs no secret of it. Its sessions end: those of this process at once, those of
@@ -59,12 +54,12 @@ func (s *Store) DeleteAccount(ctx context.Context, name string) error {
 	}
 	ctx = blob.Freeing(ctx)
 	g := gone{id: id, since: s.opts.Now(), name: s.nameHash(name)}
-	err = s.blobs.Create(ctx, goneName(id), bytes.NewReader(g.encode()))
+	err = s.blobs.Create(ctx, layout.RemovedName(id), bytes.NewReader(g.encode()))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("mailbox: remove account: %w", err)
 	}
 	s.expel(id)
-	if err := s.erase(ctx, id, "slot/", "key/"); err != nil {
+	if err := s.erase(ctx, id, layout.SlotFolder, layout.KeyFolder); err != nil {
 		return err
 	}
 	if err := s.unname(ctx, g); err != nil {
@@ -79,7 +74,7 @@ func (s *Store) DeleteAccount(ctx context.Context, name string) error {
 
 // unname deletes an account's name, if it still is this account's.
 func (s *Store) unname(ctx context.Context, g gone) error {
-	b, err := readAll(ctx, s.blobs, g.name, 4096)
+	b, err := layout.ReadAll(ctx, s.blobs, g.name, 4096)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -117,7 +112,7 @@ func (s *Store) expel(id eventlog.ID) {
 
 // wasRemoved reports whether an account is being removed, by whatever process.
 func (s *Store) wasRemoved(ctx context.Context, a *account) bool {
-	_, err := s.blobs.Stat(ctx, goneName(a.id))
+	_, err := s.blobs.Stat(ctx, layout.RemovedName(a.id))
 	return err == nil
 }
 
@@ -168,7 +163,7 @@ func (s *Store) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) 
 		return rep, err
 	}
 	past := map[eventlog.ID]bool{} // removed a grace time ago
-	for info, err := range s.blobs.List(ctx, goneFolder, "") {
+	for info, err := range s.blobs.List(ctx, layout.RemovedFolder, "") {
 		if err != nil {
 			return rep, fmt.Errorf("mailbox: sweep: %w", err)
 		}
@@ -204,7 +199,7 @@ func (s *Store) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) 
 // keys. A damaged log is left for check.
 func (s *Store) trim(ctx context.Context, id eventlog.ID, rep *SweepReport) error {
 	log, err := eventlog.New(eventlog.Config{
-		Store: s.blobs, Prefix: accountPrefix(id), ID: id, Grace: s.opts.Grace, Now: s.opts.Now, Logger: s.logger,
+		Store: s.blobs, Prefix: layout.AccountPrefix(id), ID: id, Grace: s.opts.Grace, Now: s.opts.Now, Logger: s.logger,
 	})
 	if err != nil {
 		return err
@@ -216,7 +211,7 @@ func (s *Store) trim(ctx context.Context, id eventlog.ID, rep *SweepReport) erro
 
 func (s *Store) sweep(ctx context.Context, g gone, dry bool, rep *SweepReport) error {
 	left := 0
-	for info, err := range s.blobs.List(ctx, accountPrefix(g.id), "") {
+	for info, err := range s.blobs.List(ctx, layout.AccountPrefix(g.id), "") {
 		if err != nil {
 			return fmt.Errorf("mailbox: sweep: %w", err)
 		}
@@ -231,7 +226,7 @@ func (s *Store) sweep(ctx context.Context, g gone, dry bool, rep *SweepReport) e
 		return nil
 	}
 	if left > 0 {
-		return s.erase(ctx, g.id, "slot/", "key/", "")
+		return s.erase(ctx, g.id, layout.SlotFolder, layout.KeyFolder, "")
 	}
 	return nil
 }
@@ -244,11 +239,11 @@ func (s *Store) forgetRemoved(ctx context.Context, past map[eventlog.ID]bool) er
 	if len(past) == 0 {
 		return nil
 	}
-	for info, err := range s.blobs.List(ctx, nameFolder, "") {
+	for info, err := range s.blobs.List(ctx, layout.NameFolder, "") {
 		if err != nil {
 			return fmt.Errorf("mailbox: sweep: %w", err)
 		}
-		b, err := readAll(ctx, s.blobs, info.Name, 4096)
+		b, err := layout.ReadAll(ctx, s.blobs, info.Name, 4096)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -264,7 +259,7 @@ func (s *Store) forgetRemoved(ctx context.Context, past map[eventlog.ID]bool) er
 		}
 	}
 	for id := range past {
-		if err := s.blobs.Delete(ctx, goneName(id)); err != nil {
+		if err := s.blobs.Delete(ctx, layout.RemovedName(id)); err != nil {
 			return fmt.Errorf("mailbox: sweep: %w", err)
 		}
 	}
@@ -280,7 +275,7 @@ type gone struct {
 
 func (g *gone) encode() []byte {
 	b := binary.BigEndian.AppendUint64([]byte{goneVersion}, uint64(g.since.Unix()))
-	hash, err := hex.DecodeString(strings.TrimPrefix(g.name, nameFolder))
+	hash, err := hex.DecodeString(strings.TrimPrefix(g.name, layout.NameFolder))
 	if err != nil || len(hash) != sha256.Size {
 		panic("mailbox: a name's hash is 32 bytes") // nameHash made it
 	}
@@ -288,19 +283,19 @@ func (g *gone) encode() []byte {
 }
 
 func (s *Store) readGone(ctx context.Context, object string) (g gone, err error) {
-	b, err := readAll(ctx, s.blobs, object, 64)
+	b, err := layout.ReadAll(ctx, s.blobs, object, 64)
 	if err != nil {
 		return g, err
 	}
 	if len(b) > 0 && b[0] > goneVersion {
 		return g, fmt.Errorf("mailbox: %s: %w", object, eventlog.ErrNewerVersion)
 	}
-	id, err := eventlog.ParseObjectID(strings.TrimPrefix(object, goneFolder)) // the same 32 digits
+	id, err := eventlog.ParseObjectID(strings.TrimPrefix(object, layout.RemovedFolder)) // the same 32 digits
 	if err != nil || len(b) != 1+8+sha256.Size || b[0] != goneVersion {
 		return g, fmt.Errorf("mailbox: %s: %w", object, eventlog.ErrCorrupt)
 	}
 	return gone{
-		id: eventlog.ID(id), since: time.Unix(int64(binary.BigEndian.Uint64(b[1:])), 0), name: fmt.Sprintf("%s%x", nameFolder, b[9:]),
+		id: eventlog.ID(id), since: time.Unix(int64(binary.BigEndian.Uint64(b[1:])), 0), name: fmt.Sprintf("%s%x", layout.NameFolder, b[9:]),
 	}, nil
 }
 
@@ -315,7 +310,7 @@ func (s *Store) erase(ctx context.Context, id eventlog.ID, folders ...string) er
 			batch = batch[:0]
 			return nil
 		}
-		for info, err := range s.blobs.List(ctx, accountPrefix(id)+folder, "") {
+		for info, err := range s.blobs.List(ctx, layout.AccountPrefix(id)+folder, "") {
 			if err != nil {
 				return fmt.Errorf("mailbox: erase account: %w", err)
 			}

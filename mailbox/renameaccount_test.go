@@ -13,6 +13,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -103,7 +104,7 @@ func TestDeleteAccountWithTwoNames(t *testing.T) {
 	require.NoError(t, s.CreateAccount(ctx, "ann", []byte("new")))
 	require.NoError(t, s.Lookup(ctx, "bob"))
 	for _, object := range names(t, base) {
-		require.False(t, strings.HasPrefix(object, goneFolder), object)
+		require.False(t, strings.HasPrefix(object, layout.RemovedFolder), object)
 	}
 }
 

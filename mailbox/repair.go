@@ -92,7 +92,7 @@ func (a *account) damagedSnapshots(ctx context.Context) (all []eventlog.Position
 
 func (a *account) removeSnapshots(ctx context.Context, damaged []eventlog.Position) (int, error) {
 	for i, pos := range damaged {
-		if err := a.store.blobs.Delete(ctx, snapshotName(a.prefix, pos)); err != nil {
+		if err := a.store.blobs.Delete(ctx, eventlog.SnapshotName(a.prefix, pos)); err != nil {
 			return i, fmt.Errorf("mailbox: repair: %w", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -29,15 +30,10 @@ import (
 // A mark is done with when INBOX was made after its position, which is what the
 // event does to all mailboxes. So two processes that open the account at once write
 // one event, and one that is killed leaves it to the next.
-const (
-	restoredObject = "store/restored"
-	copyingObject  = "store/copying" // the store is being copied here, and not whole
-	restoredFolder = "restored/"
-)
 
 // wasRestored reports whether a store has the mark of one that was restored.
 func wasRestored(ctx context.Context, blobs blob.Store) (bool, error) {
-	_, err := blobs.Stat(ctx, restoredObject)
+	_, err := blobs.Stat(ctx, layout.Restored)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -54,11 +50,11 @@ func (a *account) renewRestored(ctx context.Context) error {
 		return nil
 	}
 	mark := ModSeq(0)
-	for info, err := range a.store.blobs.List(ctx, a.prefix+restoredFolder, "") {
+	for info, err := range a.store.blobs.List(ctx, a.prefix+layout.RestoredFolder, "") {
 		if err != nil {
 			return fmt.Errorf("mailbox: look for marks of a restore: %w", err)
 		}
-		p, err := strconv.ParseUint(strings.TrimPrefix(info.Name, a.prefix+restoredFolder), 10, 64)
+		p, err := strconv.ParseUint(strings.TrimPrefix(info.Name, a.prefix+layout.RestoredFolder), 10, 64)
 		if err == nil {
 			mark = max(mark, ModSeq(p))
 		}

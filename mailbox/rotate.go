@@ -12,6 +12,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
@@ -68,7 +69,7 @@ func (a *account) rotate(ctx context.Context, password []byte) (*crypto.Identity
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.slotNames(ctx, a.prefix+"slot/")
+	old, err := s.slotNames(ctx, a.prefix+layout.SlotFolder)
 	if err == nil {
 		err = a.prepare(ctx, next, now, password, old)
 	}
@@ -171,7 +172,7 @@ func (s *Store) completeRotation(ctx context.Context, id eventlog.ID, identity *
 	if err != nil {
 		return err
 	}
-	before, err := s.chain(ctx, accountPrefix(id), own)
+	before, err := s.chain(ctx, layout.AccountPrefix(id), own)
 	if err != nil {
 		own.Wipe()
 		return err

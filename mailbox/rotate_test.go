@@ -18,6 +18,7 @@ import (
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -326,12 +327,12 @@ func TestRetiredIdentityForgesNothing(t *testing.T) {
 	require.NoError(t, err)
 	add(t, a, 0)
 	prefix, id := a.account.prefix, a.account.id
-	published := bytesOf(t, blobs, prefix+publishedKey)
+	published := bytesOf(t, blobs, prefix+layout.PublishedKey)
 	next, err := a.RotateIdentity(ctx, []byte("new"))
 	require.NoError(t, err)
 
 	forge := blobs.Clone()
-	put(t, forge, prefix+publishedKey, published)
+	put(t, forge, prefix+layout.PublishedKey, published)
 	_, err = withIdentity(t, openAt(t, forge, clock), next)
 	require.ErrorIs(t, err, ErrSwappedKey, "the old recipient was put back")
 

@@ -165,7 +165,7 @@ func (a *account) storeState(ctx context.Context, began time.Time, also pages.Re
 	err = a.log.WriteSnapshot(ctx, head, manifest)
 	if err == nil && a.store.stoodStill(began) {
 		// Frozen between the two: what it names may be gone, or about to go.
-		return errors.Join(errStoodStill, a.store.blobs.Delete(context.WithoutCancel(ctx), snapshotName(a.prefix, head.Pos)))
+		return errors.Join(errStoodStill, a.store.blobs.Delete(context.WithoutCancel(ctx), eventlog.SnapshotName(a.prefix, head.Pos)))
 	}
 	if errors.Is(err, fs.ErrExist) {
 		// Another process was faster: its pages are the ones that are kept.
@@ -176,10 +176,6 @@ func (a *account) storeState(ctx context.Context, began time.Time, also pages.Re
 		return err
 	}
 	return a.rebase(ctx, head, next)
-}
-
-func snapshotName(prefix string, p eventlog.Position) string {
-	return fmt.Sprintf("%ssnap/%016d", prefix, uint64(p))
 }
 
 // rebase moves the account onto a snapshot's pages. Sessions that wait are woken:
@@ -236,7 +232,7 @@ func (a *account) newestSnapshot(ctx context.Context) (*state.Account, eventlog.
 		return nil, eventlog.Head{}, err
 	}
 	if snap == nil {
-		return nil, eventlog.Head{}, fmt.Errorf("mailbox: %ssnap: %w", a.prefix, errNoSnapshot)
+		return nil, eventlog.Head{}, fmt.Errorf("mailbox: %s: %w", eventlog.SnapshotFolder(a.prefix), errNoSnapshot)
 	}
 	s, err := state.DecodeSnapshot(snap.Payload)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -19,6 +18,7 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/observe"
 )
@@ -113,7 +113,6 @@ type loading struct {
 }
 
 const (
-	formatObject  = "store/format"
 	formatVersion = "letterlock store 1\n"
 	saltSize      = 32
 
@@ -182,39 +181,39 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 // storeSalt reads the store's salt, or makes one in an empty store.
 func storeSalt(ctx context.Context, blobs blob.Store) ([]byte, error) {
 	for range 2 {
-		b, err := readAll(ctx, blobs, formatObject, len(formatVersion)+saltSize)
+		b, err := layout.ReadAll(ctx, blobs, layout.Format, len(formatVersion)+saltSize)
 		if err == nil {
 			salt, ok := bytes.CutPrefix(b, []byte(formatVersion))
 			if !ok || len(salt) != saltSize {
-				return nil, fmt.Errorf("mailbox: %s: not a letterlock store of this version: %w", formatObject, eventlog.ErrNewerVersion)
+				return nil, fmt.Errorf("mailbox: %s: not a letterlock store of this version: %w", layout.Format, eventlog.ErrNewerVersion)
 			}
 			return salt, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("mailbox: open store: %w", err)
 		}
-		if _, err := blobs.Stat(ctx, copyingObject); err == nil {
-			return nil, fmt.Errorf("mailbox: %s: a store is being copied here and is not whole", copyingObject)
+		if _, err := blobs.Stat(ctx, layout.Copying); err == nil {
+			return nil, fmt.Errorf("mailbox: %s: a store is being copied here and is not whole", layout.Copying)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("mailbox: open store: %w", err)
 		}
 		fresh := append([]byte(formatVersion), make([]byte, saltSize)...)
 		rand.Read(fresh[len(formatVersion):])
-		if err := blobs.Create(ctx, formatObject, bytes.NewReader(fresh)); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := blobs.Create(ctx, layout.Format, bytes.NewReader(fresh)); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("mailbox: make store: %w", err)
 		}
 	}
-	return nil, fmt.Errorf("mailbox: %s: %w", formatObject, fs.ErrNotExist)
+	return nil, fmt.Errorf("mailbox: %s: %w", layout.Format, fs.ErrNotExist)
 }
 
 // stillThere returns an error if the store is not the one that was opened.
 func (s *Store) stillThere(ctx context.Context) error {
-	b, err := readAll(ctx, s.blobs, formatObject, len(formatVersion)+saltSize)
+	b, err := layout.ReadAll(ctx, s.blobs, layout.Format, len(formatVersion)+saltSize)
 	if err == nil && !bytes.HasSuffix(b, s.salt) {
 		err = errors.New("another store than the one that was opened")
 	}
 	if err != nil {
-		return fmt.Errorf("mailbox: %s: the store is gone: %v", formatObject, err)
+		return fmt.Errorf("mailbox: %s: the store is gone: %v", layout.Format, err)
 	}
 	return nil
 }
@@ -236,20 +235,6 @@ func (s *Store) usable() error {
 		return ErrClosed
 	}
 	return nil
-}
-
-// readAll reads a small object whole.
-func readAll(ctx context.Context, blobs blob.Store, name string, max int) ([]byte, error) {
-	r, err := blobs.Open(ctx, name, 0, int64(max)+1)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err == nil && len(b) > max {
-		err = fmt.Errorf("%s: more than %d bytes: %w", name, max, eventlog.ErrCorrupt)
-	}
-	return b, err
 }
 
 // Close ends the store's background work and waits for it. Calls on accounts that
@@ -312,7 +297,7 @@ func (s *Store) MaxMessage() int64 { return s.opts.MaxMessage }
 // takes identity over, and fails with ErrSwappedKey if it is not the account's or
 // not the one that mail is delivered to, with ErrRotated if another follows it.
 func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Identity, name string) (*Account, error) {
-	st, err := s.standing(ctx, accountPrefix(id), identity)
+	st, err := s.standing(ctx, layout.AccountPrefix(id), identity)
 	if err != nil {
 		identity.Wipe()
 		return nil, err
@@ -351,7 +336,7 @@ func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 		if err == nil {
 			// It was opened with an identity after this one, or with a thief's.
 			var again standingOf
-			again, err = s.standing(ctx, accountPrefix(id), identity)
+			again, err = s.standing(ctx, layout.AccountPrefix(id), identity)
 			wipeAll(again.before)
 			if err == nil {
 				err = fmt.Errorf("mailbox: open account %v: %w", id, ErrSwappedKey)
@@ -553,5 +538,5 @@ func (s *Store) recentsOf(id eventlog.ID) map[MailboxID]UID {
 func (s *Store) nameHash(name string) string {
 	h := hmac.New(sha256.New, s.salt)
 	h.Write([]byte(name))
-	return fmt.Sprintf("name/%x", h.Sum(nil))
+	return fmt.Sprintf("%s%x", layout.NameFolder, h.Sum(nil))
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -132,7 +133,7 @@ func TestSwappedDeliveryKeyIsNoticed(t *testing.T) {
 	require.NoError(t, err)
 	for info, err := range blobs.List(ctx, "acct/", "") {
 		require.NoError(t, err)
-		if strings.HasSuffix(info.Name, publishedKey) {
+		if strings.HasSuffix(info.Name, layout.PublishedKey) {
 			require.NoError(t, blobs.Delete(ctx, info.Name))
 			require.NoError(t, blobs.Create(ctx, info.Name, strings.NewReader(thief.Recipient().String()+"\n")))
 		}

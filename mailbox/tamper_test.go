@@ -16,7 +16,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
-	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // tamperWorld is a store in which two accounts have a bit of everything, and what
@@ -66,7 +66,7 @@ func newTamperWorld(t *testing.T) *tamperWorld {
 		a = login(t, s, name)
 		old, err := a.AddToken(ctx, "lost")
 		require.NoError(t, err)
-		revoked, err = readAll(ctx, w.blobs, a.account.prefix+tokenSlots+old.Slot().String(), maxSlot)
+		revoked, err = layout.ReadAll(ctx, w.blobs, a.account.prefix+tokenSlots+old.Slot().String(), maxSlot)
 		require.NoError(t, err)
 		require.NoError(t, a.RevokeToken(ctx, old.Slot().String()))
 		token, err := a.AddToken(ctx, "phone")
@@ -82,9 +82,9 @@ func newTamperWorld(t *testing.T) *tamperWorld {
 		}
 		b, err := encodeTestMark(a)
 		require.NoError(t, err)
-		_, err = a.account.log.PutObject(ctx, objectMark, b)
+		_, err = a.account.log.PutObject(ctx, layout.KindMark, b)
 		require.NoError(t, err)
-		_, err = a.account.log.PutObject(ctx, objectMark, b)
+		_, err = a.account.log.PutObject(ctx, layout.KindMark, b)
 		require.NoError(t, err)
 		w.ids[name], err = a.Recovery()
 		require.NoError(t, err)
@@ -138,10 +138,10 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 	id := strings.Repeat("5", 32)
 	logs := len(list(w.prefix + "log/"))
 	w.targets = append(w.targets,
-		tamperTarget{kind: "store/format", name: formatObject, free: "store/other", with: "identity"},
-		tamperTarget{kind: "name", name: s.nameHash("ann"), sibling: s.nameHash("bob"), other: s.nameHash("bob"), free: nameFolder + id + id, with: "identity"})
+		tamperTarget{kind: "store/format", name: layout.Format, free: "store/other", with: "identity"},
+		tamperTarget{kind: "name", name: s.nameHash("ann"), sibling: s.nameHash("bob"), other: s.nameHash("bob"), free: layout.NameFolder + id + id, with: "identity"})
 	add("key", "key/", "key/0003", 0)
-	add("identity before", ringFolder, ringFolder+id, 0)
+	add("identity before", layout.RingFolder, layout.RingFolder+id, 0)
 	add("slot of a password", passwordSlots, passwordSlots+id, 0)
 	w.targets[len(w.targets)-1].with = "password"
 	add("slot of a token", tokenSlots, tokenSlots+id, 0)
@@ -152,11 +152,11 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 	add("newest entry", "log/", fmt.Sprintf("log/%016d", logs+2), -1)
 	add("entry before the snapshot", "log/", fmt.Sprintf("log/%016d", logs+1), 3)
 	add("newest snapshot", "snap/", fmt.Sprintf("snap/%016d", logs), -1)
-	add("page", pages.KindPage+"/", pages.KindPage+"/"+id, w.pageInUse(t, s, list(w.prefix+pages.KindPage+"/")))
-	add("metadata", pages.KindMetadata+"/", pages.KindMetadata+"/"+id, 0)
+	add("page", layout.KindPage+"/", layout.KindPage+"/"+id, w.pageInUse(t, s, list(w.prefix+layout.KindPage+"/")))
+	add("metadata", layout.KindMetadata+"/", layout.KindMetadata+"/"+id, 0)
 	add("body", "body/", "body/"+id, 2)
-	add("note of a collection", objectMark+"/", objectMark+"/"+id, 0)
-	w.targets = append(w.targets, tamperTarget{kind: "note of a removal", name: list(goneFolder)[0], free: goneFolder + id, with: "identity"})
+	add("note of a collection", layout.KindMark+"/", layout.KindMark+"/"+id, 0)
+	w.targets = append(w.targets, tamperTarget{kind: "note of a removal", name: list(layout.RemovedFolder)[0], free: layout.RemovedFolder + id, with: "identity"})
 }
 
 // pageInUse returns the index of a page that the newest state has.
@@ -165,7 +165,7 @@ func (w *tamperWorld) pageInUse(t *testing.T, s *Store, names []string) int {
 	for _, m := range a.account.state().Mailboxes {
 		for _, r := range m.Pages {
 			if r.ID != [16]byte{} {
-				return slices.Index(names, a.account.log.ObjectName(pages.KindPage, r.ID))
+				return slices.Index(names, a.account.log.ObjectName(layout.KindPage, r.ID))
 			}
 		}
 	}
@@ -234,7 +234,7 @@ type attack struct {
 }
 
 func bytesOf(t *testing.T, b *memblob.Store, name string) []byte {
-	data, err := readAll(t.Context(), b, name, 1<<20)
+	data, err := layout.ReadAll(t.Context(), b, name, 1<<20)
 	require.NoError(t, err)
 	return data
 }
@@ -429,7 +429,7 @@ func (w *tamperWorld) compare(got map[string]string, failed error) string {
 
 // others wants everything of bob's as it was, unless it was his that was touched.
 func (w *tamperWorld) others(t *testing.T, s *Store, touched []string) {
-	if slices.Contains(touched, s.nameHash("bob")) || slices.Contains(touched, formatObject) {
+	if slices.Contains(touched, s.nameHash("bob")) || slices.Contains(touched, layout.Format) {
 		return
 	}
 	bob := openWith(t, s, "bob", w.ids["bob"])

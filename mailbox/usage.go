@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // Count is a number of objects and their bytes.
@@ -41,7 +41,7 @@ func (s *Store) Usage(ctx context.Context, name string) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	return s.usage(ctx, accountPrefix(id), func(string, int64) {})
+	return s.usage(ctx, layout.AccountPrefix(id), func(string, int64) {})
 }
 
 // usage counts what is below a prefix and tells each of it.
@@ -52,14 +52,14 @@ func (s *Store) usage(ctx context.Context, prefix string, each func(object strin
 		}
 		object := strings.TrimPrefix(info.Name, prefix)
 		u.Total.add(info.Size)
-		switch kind, _, _ := strings.Cut(object, "/"); kind {
-		case "body":
+		switch layout.FolderOf(object) {
+		case layout.BodyFolder:
 			u.Bodies.add(info.Size)
-		case "log":
+		case eventlog.EntryFolder(""):
 			u.Entries.add(info.Size)
-		case "snap", pages.KindPage, pages.KindMetadata:
+		case eventlog.SnapshotFolder(""), layout.PageFolder, layout.MetadataFolder:
 			u.Snapshots.add(info.Size)
-		case "key", "slot":
+		case layout.KeyFolder, layout.SlotFolder:
 			u.Keys.add(info.Size)
 		}
 		each(object, info.Size)
@@ -91,8 +91,8 @@ func (h *Account) Contents(ctx context.Context) (Contents, error) {
 	sizes := map[string]int64{}
 	var c Contents
 	c.Usage, err = a.store.usage(ctx, a.prefix, func(object string, size int64) {
-		switch kind, _, _ := strings.Cut(object, "/"); kind {
-		case "body", pages.KindPage, pages.KindMetadata:
+		switch layout.FolderOf(object) {
+		case layout.BodyFolder, layout.PageFolder, layout.MetadataFolder:
 			sizes[object] = size
 		}
 	})
@@ -102,14 +102,14 @@ func (h *Account) Contents(ctx context.Context) (Contents, error) {
 	if err := a.catchUp(ctx); err != nil {
 		return Contents{}, err
 	}
-	used := func(kind string, id eventlog.ObjectID) { delete(sizes, kind+"/"+id.String()) }
+	used := func(folder string, id eventlog.ObjectID) { delete(sizes, folder+id.String()) }
 	for _, m := range a.state().Mailboxes {
 		c.Mailboxes++
 		c.Messages += m.Messages
 		c.Size += int64(m.Size)
 		for _, r := range m.Pages {
 			if r.Page == nil {
-				used(pages.KindPage, r.ID)
+				used(layout.PageFolder, r.ID)
 			}
 			p, err := a.pages.Page(ctx, r)
 			if err != nil {
@@ -117,11 +117,11 @@ func (h *Account) Contents(ctx context.Context) (Contents, error) {
 			}
 			for _, src := range p.Sources {
 				if src.Entry == 0 {
-					used(pages.KindMetadata, src.Segment)
+					used(layout.MetadataFolder, src.Segment)
 				}
 			}
 			for i := range p.Bodies {
-				used("body", p.Bodies[i].ID)
+				used(layout.BodyFolder, p.Bodies[i].ID)
 			}
 		}
 	}
@@ -141,5 +141,5 @@ func (s *Store) logOf(ctx context.Context, name string) (*eventlog.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return eventlog.New(eventlog.Config{Store: s.blobs, Prefix: accountPrefix(id), ID: id})
+	return eventlog.New(eventlog.Config{Store: s.blobs, Prefix: layout.AccountPrefix(id), ID: id})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // wakeParallel is how many accounts are followed at once, and how many wakes are
@@ -254,7 +255,7 @@ func (w *waker) readWakes(names []string) []bool {
 		room <- struct{}{}
 		work.Go(func() {
 			defer func() { <-room }()
-			b, err := readAll(w.ctx, w.store.blobs, name, 1<<20)
+			b, err := layout.ReadAll(w.ctx, w.store.blobs, name, 1<<20)
 			w.hear(b)
 			done[i] = err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, eventlog.ErrCorrupt)
 		})

@@ -38,11 +38,12 @@ var allowed = map[string][]string{
 	"eventlog":             {"blob", "crypto", "observe", "internal/jitter"},
 	"internal/jitter":      {},
 
-	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search"},
+	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search", "mailbox/internal/layout"},
 	"mailbox/message":         {},
 	"mailbox/internal/state":  {"crypto", "eventlog", "mailbox/message"},
-	"mailbox/internal/pages":  {"blob", "crypto", "eventlog", "mailbox/message", "mailbox/internal/state"},
+	"mailbox/internal/pages":  {"blob", "crypto", "eventlog", "mailbox/message", "mailbox/internal/state", "mailbox/internal/layout"},
 	"mailbox/internal/search": {"mailbox/message", "mailbox/internal/state"},
+	"mailbox/internal/layout": {"blob", "eventlog"},
 	"mailbox/internal/golden": {},
 
 	"imapadapter":                    {"mailbox", "mailbox/message", "imapadapter/internal/translate", "imapadapter/internal/wire"},

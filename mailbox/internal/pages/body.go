@@ -10,13 +10,14 @@ import (
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
 // OpenBody returns the bytes [off, off+n) of a message of a size by one read of the
 // store; n < 0 means to the end.
 func (s *Store) OpenBody(ctx context.Context, b state.BodyRef, size, off, n int64) (io.ReadCloser, error) {
-	return OpenBody(ctx, s.Blobs, BodyName(s.Prefix, b.ID), b.Key, size, off, n)
+	return OpenBody(ctx, s.Blobs, layout.BodyName(s.Prefix, b.ID), b.Key, size, off, n)
 }
 
 // OpenBody is [Store.OpenBody] for a body that a name and a key lead to.
@@ -101,9 +102,4 @@ func (b *bodyReader) Close() error {
 		_ = c.Close() // it only gives memory back
 	}
 	return b.src.Close()
-}
-
-// BodyName returns the name of a body of the account whose objects have a prefix.
-func BodyName(prefix string, id eventlog.ObjectID) string {
-	return fmt.Sprintf("%sbody/%x", prefix, id[:])
 }

@@ -8,14 +8,9 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
-)
-
-// Kinds of sealed objects, see [eventlog.Log.PutObject].
-const (
-	KindPage     = "page"
-	KindMetadata = "meta"
 )
 
 // Store reads and writes what one account's state refers to. It may be used from many
@@ -49,16 +44,16 @@ func (s *Store) Page(ctx context.Context, ref *state.PageRef) (*state.Page, erro
 // ReadPage reads a page from the store and does not cache it: a walk over all pages
 // would empty the cache.
 func (s *Store) ReadPage(ctx context.Context, ref *state.PageRef) (*state.Page, error) {
-	b, err := s.Log.GetObject(ctx, KindPage, ref.ID)
+	b, err := s.Log.GetObject(ctx, layout.KindPage, ref.ID)
 	if err != nil {
 		return nil, err
 	}
 	p, err := state.DecodePage(b)
 	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s: %w: %w", s.Log.ObjectName(KindPage, ref.ID), eventlog.ErrCorrupt, err)
+		return nil, fmt.Errorf("mailbox: %s: %w: %w", s.Log.ObjectName(layout.KindPage, ref.ID), eventlog.ErrCorrupt, err)
 	}
 	if p.Len() != ref.Count || p.UIDs[0] != ref.First || p.UIDs[p.Len()-1] != ref.Last {
-		return nil, fmt.Errorf("mailbox: %s: not the page that was named: %w", s.Log.ObjectName(KindPage, ref.ID), eventlog.ErrCorrupt)
+		return nil, fmt.Errorf("mailbox: %s: not the page that was named: %w", s.Log.ObjectName(layout.KindPage, ref.ID), eventlog.ErrCorrupt)
 	}
 	return p, nil
 }
@@ -99,13 +94,13 @@ func (s *Store) ReadMetadata(ctx context.Context, src state.MetaSource) ([][]byt
 		}
 		return state.EntryMetadata(entry)
 	}
-	b, err := s.Log.GetObject(ctx, KindMetadata, src.Segment)
+	b, err := s.Log.GetObject(ctx, layout.KindMetadata, src.Segment)
 	if err != nil {
 		return nil, err
 	}
 	metas, err := state.DecodeSegment(b)
 	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s: %w: %w", s.Log.ObjectName(KindMetadata, src.Segment), eventlog.ErrCorrupt, err)
+		return nil, fmt.Errorf("mailbox: %s: %w: %w", s.Log.ObjectName(layout.KindMetadata, src.Segment), eventlog.ErrCorrupt, err)
 	}
 	return metas, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -193,7 +194,7 @@ func (w *writer) flush(ctx context.Context) error {
 	if len(w.segment) == 0 {
 		return nil
 	}
-	id, err := w.store.Log.PutObject(ctx, KindMetadata, state.EncodeSegment(w.segment))
+	id, err := w.store.Log.PutObject(ctx, layout.KindMetadata, state.EncodeSegment(w.segment))
 	if err != nil {
 		return err
 	}
@@ -241,7 +242,7 @@ func (w *writer) pages(ctx context.Context, g []*state.PageRef) (out []*state.Pa
 }
 
 func (w *writer) put(ctx context.Context, p *state.Page) (*state.PageRef, error) {
-	id, err := w.store.Log.PutObject(ctx, KindPage, p.Encode())
+	id, err := w.store.Log.PutObject(ctx, layout.KindPage, p.Encode())
 	if err != nil {
 		return nil, err
 	}
