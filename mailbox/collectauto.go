@@ -12,64 +12,6 @@ import (
 
 const collectTimeout = 30 * time.Minute
 
-// upkeep goes through the open accounts a few times per Grace: it moves those
-// that nobody uses onto the newest snapshot, before what they know is collected,
-// ends the sessions of those that another process removed,
-// and collects where that is due. Then it finishes what removals of accounts left.
-func (w *waker) upkeep() {
-	tick := time.NewTicker(w.store.opts.Grace / 8)
-	defer tick.Stop()
-	for {
-		select {
-		case <-w.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for _, a := range w.store.openAccounts() {
-			if w.store.wasRemoved(w.ctx, a) {
-				w.store.expelThis(a)
-				continue
-			}
-			w.keep(a)
-		}
-		if w.store.opts.NoCollect {
-			continue
-		}
-		if _, err := w.store.Sweep(w.ctx, SweepOptions{}); err != nil && w.ctx.Err() == nil {
-			w.store.logger.Warn("what is left of removed accounts could not be erased", "error", err)
-		}
-	}
-}
-
-func (w *waker) keep(a *account) {
-	if a.enter() != nil {
-		return // it was closed meanwhile
-	}
-	defer a.leave()
-	if a.sinceLook() > w.store.opts.Grace/4 {
-		if err := a.adopt(w.ctx); err != nil && w.ctx.Err() == nil {
-			w.store.logger.Warn("account could not be moved onto the newest snapshot", "log", a.prefix, "error", err)
-		}
-	}
-	a.collectIfDue(w.ctx)
-}
-
-func (s *Store) openAccounts() []*account {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []*account
-	for _, l := range s.accounts {
-		select {
-		case <-l.ready:
-			if l.account != nil && l.err == nil {
-				out = append(out, l.account)
-			}
-		default:
-		}
-	}
-	return out
-}
-
 // collectDue reports whether it is time to look whether the account should be
 // collected. It costs nothing.
 func (a *account) collectDue() bool {

@@ -26,7 +26,7 @@ func (a *account) commit(ctx context.Context, decide decideFunc) error {
 }
 
 func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {
-	if err := a.store.wakeful(ctx); err != nil {
+	if err := a.store.announced(ctx); err != nil {
 		return err
 	}
 	if a.sinceLook() > a.store.opts.Grace/2 {
@@ -45,7 +45,7 @@ func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {
 				a.looked(d.look)
 			}
 			// Also if the outcome is unknown: a wake too many costs a look.
-			a.store.wake(a.id)
+			a.store.waker.Publish(a.id)
 			a.snapshots.consider()
 			a.noteUsage(ctx)
 			return err

@@ -192,7 +192,7 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.waker.greet()
+	s.waker.Announce()
 	now := time.Now()
 	s.mu.Lock()
 	in, closed := s.inboxes[id], s.closed
@@ -289,7 +289,7 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m state.
 		return fmt.Errorf("mailbox: deliver: %w", err)
 	}
 	record := state.EncodeEvent(e)
-	if err := in.store.wakeful(ctx); err != nil {
+	if err := in.store.announced(ctx); err != nil {
 		in.store.unstage(ctx, in.prefix, m)
 		return err
 	}

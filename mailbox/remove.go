@@ -68,7 +68,7 @@ func (s *Store) DeleteAccount(ctx context.Context, name string) error {
 	if err := s.erase(ctx, id, ""); err != nil {
 		return err
 	}
-	s.waker.publish(id)
+	s.waker.Publish(id)
 	return nil
 }
 

@@ -75,6 +75,6 @@ func (a *account) renewRestored(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("mailbox: renew a restored account: %w", err)
 	}
-	a.store.wake(a.id)
+	a.store.waker.Publish(a.id)
 	return nil
 }

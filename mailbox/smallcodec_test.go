@@ -2,15 +2,12 @@ package mailbox
 
 import (
 	"bytes"
-	"context"
-	"encoding/binary"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/eventlog"
 )
 
@@ -45,21 +42,5 @@ func FuzzName(f *testing.F) {
 			return
 		}
 		require.Equal(t, b[1:17], id[:])
-	})
-}
-
-// FuzzWake hears wakes of all kinds, as objects and by a bus. They name accounts
-// that are not open, and cost next to nothing.
-func FuzzWake(f *testing.F) {
-	f.Add([]byte(nil))
-	f.Add(bytes.Repeat([]byte{1}, 16))
-	f.Add(bytes.Repeat([]byte{2}, 33))
-	f.Add(binary.BigEndian.AppendUint64(nil, 1<<63))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := Open(context.Background(), memblob.New(), Options{Password: cheap, PollInterval: -1})
-		require.NoError(t, err)
-		s.waker.hear(b)
-		s.waker.receive(b)
-		require.NoError(t, s.Close())
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
+	"github.com/letterlock/letterlock/mailbox/internal/wake"
 	"github.com/letterlock/letterlock/observe"
 )
 
@@ -73,7 +74,7 @@ type Store struct {
 
 	passwords *crypto.Costs
 	sampled   atomic.Bool // passwords has seen a sample of the accounts
-	waker     *waker
+	waker     *wake.Waker
 
 	freshness time.Duration
 
@@ -83,6 +84,9 @@ type Store struct {
 	known    map[eventlog.ID]known
 	inboxes  map[eventlog.ID]*inbox
 	retiring sync.WaitGroup // accounts that are being closed
+
+	upkeeping  bool           // upkeep was started
+	background sync.WaitGroup // upkeep
 
 	collecting sync.Mutex // held while an account is collected in the background
 	closing    context.Context
@@ -171,7 +175,10 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 	if s.restored, err = wasRestored(ctx, blobs); err != nil {
 		return nil, err
 	}
-	if s.waker, err = newWaker(ctx, s); err != nil {
+	s.waker, err = wake.New(ctx, wake.Config{
+		Blobs: blobs, Accounts: wakeable{s}, Bus: o.Bus, PollInterval: o.PollInterval, Now: o.Now, Logger: o.Logger,
+	})
+	if err != nil {
 		s.close()
 		return nil, err
 	}
@@ -240,7 +247,7 @@ func (s *Store) usable() error {
 // Close ends the store's background work and waits for it. Calls on accounts that
 // are still open, and deliveries, fail with [ErrClosed] from then on; those under
 // way are not waited for. Where the blob store does not answer, it takes about a
-// quarter of a minute at most: what is cut then is made up for by others, later.
+// quarter of a minute at most: another process completes what was interrupted.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -260,7 +267,8 @@ func (s *Store) Close() error {
 	s.retiring.Wait()
 	cut.Stop()
 	s.cut()
-	s.waker.close()
+	s.waker.Close()
+	s.background.Wait()
 	return nil
 }
 
@@ -394,7 +402,7 @@ func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Ident
 		wipeAll(st.before)
 		return nil, err
 	}
-	s.waker.greet()
+	s.waker.Announce()
 	ctx, end := s.opts.Observe.Start(ctx, observe.SpanLoad)
 	if err = a.open(ctx); err == nil {
 		err = a.settleRotation(ctx, st)
@@ -407,7 +415,7 @@ func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Ident
 		a.close()
 		return nil, err
 	}
-	s.waker.start()
+	s.startBackground()
 	return a, nil
 }
 

@@ -279,7 +279,7 @@ func names(t *testing.T, blobs *memblob.Store) []string {
 	var out []string
 	for info, err := range blobs.List(t.Context(), "", "") {
 		require.NoError(t, err)
-		if !strings.HasPrefix(info.Name, wakeFolder) {
+		if !strings.HasPrefix(info.Name, layout.WakeFolder) {
 			out = append(out, info.Name)
 		}
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/letterlock/letterlock/blob/blobtest"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
+	"github.com/letterlock/letterlock/mailbox/internal/wake"
 )
 
 // process is a Store as of a process of its own.
@@ -98,7 +100,7 @@ func TestWakeWithinAnInterval(t *testing.T) {
 			time.Sleep(time.Duration(n) * 137 * time.Millisecond)
 			addMail(t, a, n)
 			assert.LessOrEqual(t, untilTold(t, v, w, n), defaultPoll)
-			time.Sleep(wakePause)
+			time.Sleep(wake.Pause)
 			require.NoError(t, one.Deliver(t.Context(), []Recipient{{Account: "ann"}}, strings.NewReader(mail(n+1)))[0])
 			assert.LessOrEqual(t, untilTold(t, v, w, n+1), defaultPoll)
 		}
@@ -142,7 +144,7 @@ func TestWakeIsWrittenLater(t *testing.T) {
 	var trouble atomic.Int32
 	faulty := func(mem *memblob.Store) blob.Store {
 		return blobtest.NewFaulty(mem, func(op blobtest.Op, name string, _ int) blobtest.Fault {
-			if op == blobtest.OpCreate && strings.HasPrefix(name, wakeFolder) && trouble.Add(-1) >= 0 {
+			if op == blobtest.OpCreate && strings.HasPrefix(name, layout.WakeFolder) && trouble.Add(-1) >= 0 {
 				return blobtest.Fault{Before: blobtest.ErrInjected}
 			}
 			return blobtest.Fault{}
@@ -163,7 +165,7 @@ func TestWakeLostWithItsProcess(t *testing.T) {
 	var dead atomic.Bool
 	dies := func(mem *memblob.Store) blob.Store {
 		return blobtest.NewFaulty(mem, func(op blobtest.Op, name string, _ int) blobtest.Fault {
-			if op == blobtest.OpCreate && strings.HasPrefix(name, wakeFolder) && dead.Load() {
+			if op == blobtest.OpCreate && strings.HasPrefix(name, layout.WakeFolder) && dead.Load() {
 				return blobtest.Fault{Before: blobtest.ErrInjected}
 			}
 			return blobtest.Fault{}
@@ -186,7 +188,7 @@ func TestWakeLostWithItsProcess(t *testing.T) {
 		dead.Store(true)
 		addMail(t, a, 1)
 		count.Reset()
-		assert.LessOrEqual(t, untilTold(t, v, w, 1), wakeSilent+wakeBeat)
+		assert.LessOrEqual(t, untilTold(t, v, w, 1), wake.Silence+wake.Heartbeat)
 		time.Sleep(time.Second)
 		looks := count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: "acct"}].Calls
 		assert.LessOrEqual(t, looks, 3+5, "one look for each account that waits, and to read what is new")
@@ -236,8 +238,8 @@ func TestWakeEnd(t *testing.T) {
 		hangs.Store(true)
 		began := time.Now()
 		require.NoError(t, one.Close())
-		assert.LessOrEqual(t, time.Since(began), closingTime+wakeEnd)
-		assert.LessOrEqual(t, untilTold(t, v, w, 2*closingEntries), wakeSilent+wakeBeat)
+		assert.LessOrEqual(t, time.Since(began), closingTime+wake.CloseTimeout)
+		assert.LessOrEqual(t, untilTold(t, v, w, 2*closingEntries), wake.Silence+wake.Heartbeat)
 	})
 }
 
@@ -269,7 +271,7 @@ func TestWakeAfterSilence(t *testing.T) {
 	twoProcesses(t, itself, partitioned, Options{}, func(t *testing.T, a *Account, v *View, w *Watch, _, _ *process) {
 		deaf.Store(true)
 		addMail(t, a, 1)
-		time.Sleep(2 * wakeKept)
+		time.Sleep(2 * wake.Kept)
 		deaf.Store(false)
 		assert.LessOrEqual(t, untilTold(t, v, w, 1), defaultPoll)
 	})

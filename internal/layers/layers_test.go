@@ -38,12 +38,13 @@ var allowed = map[string][]string{
 	"eventlog":             {"blob", "crypto", "observe", "internal/jitter"},
 	"internal/jitter":      {},
 
-	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search", "mailbox/internal/layout"},
+	"mailbox":                 {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search", "mailbox/internal/layout", "mailbox/internal/wake"},
 	"mailbox/message":         {},
 	"mailbox/internal/state":  {"crypto", "eventlog", "mailbox/message"},
 	"mailbox/internal/pages":  {"blob", "crypto", "eventlog", "mailbox/message", "mailbox/internal/state", "mailbox/internal/layout"},
 	"mailbox/internal/search": {"mailbox/message", "mailbox/internal/state"},
 	"mailbox/internal/layout": {"blob", "eventlog"},
+	"mailbox/internal/wake":   {"blob", "eventlog", "mailbox/internal/layout"},
 	"mailbox/internal/golden": {},
 
 	"imapadapter":                    {"mailbox", "mailbox/message", "imapadapter/internal/translate", "imapadapter/internal/wire"},
