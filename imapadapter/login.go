@@ -1,6 +1,7 @@
 package imapadapter
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -13,11 +14,18 @@ import (
 	"github.com/letterlock/letterlock/mailbox"
 )
 
+func (s *Session) authenticate(ctx context.Context, name string, secret []byte) (*mailbox.Account, error) {
+	if s.o.Authenticate != nil {
+		return s.o.Authenticate(ctx, name, secret)
+	}
+	return s.o.Store.LoginFrom(ctx, translate.Address(s.conn.NetConn().RemoteAddr().String()), name, secret)
+}
+
 // Login handles LOGIN. The password may be an app token.
 func (s *Session) Login(username, password string) error {
 	op := s.begin("LOGIN")
 	defer op.end()
-	account, err := s.o.Authenticate(op.ctx, username, []byte(password))
+	account, err := s.authenticate(op.ctx, username, []byte(password))
 	if err == nil {
 		s.leave()
 		s.account, s.failures = account, 0

@@ -35,7 +35,7 @@ type Options struct {
 	// Store is where names and secrets are looked up.
 	Store *mailbox.Store
 
-	// Authenticate, if set, is asked in place of Store.Login. It returns an open
+	// Authenticate, if set, is asked in place of Store.LoginFrom. It returns an open
 	// account, which the session closes, or an error: [mailbox.ErrAuth] for a wrong
 	// name or secret, an imap.Error to choose the answer, anything else for trouble.
 	// secret is what the client sent: a password, or the token of OAUTHBEARER. It
@@ -81,9 +81,6 @@ func New(o *Options) *Backend {
 	b.o.LoginDelay = orDefault(b.o.LoginDelay, defaultLoginDelay)
 	b.o.Timeout = orDefault(b.o.Timeout, defaultTimeout)
 	b.o.Logger = orDefault(b.o.Logger, slog.New(slog.DiscardHandler))
-	if b.o.Authenticate == nil {
-		b.o.Authenticate = b.o.Store.Login
-	}
 	return b
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"github.com/letterlock/letterlock/imapadapter/internal/frame"
+	"github.com/letterlock/letterlock/imapadapter/internal/translate"
 	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox"
 	"github.com/letterlock/letterlock/observe"
@@ -126,6 +127,13 @@ func (r *request) enter(name string, secret []byte) error {
 	return r.fail(err)
 }
 
+func (r *request) loginAs(name string, secret []byte) (*mailbox.Account, error) {
+	if r.o.Authenticate != nil {
+		return r.o.Authenticate(r.ctx, name, secret)
+	}
+	return r.o.Store.LoginFrom(r.ctx, translate.Address(r.raw.RemoteAddr().String()), name, secret)
+}
+
 // check asks for the account of a name and a secret, and calls the hooks.
 func (r *request) check(name string, secret []byte) (*mailbox.Account, error) {
 	h := &r.o.Hooks
@@ -136,7 +144,7 @@ func (r *request) check(name string, secret []byte) (*mailbox.Account, error) {
 		}
 	}
 	began := time.Now()
-	account, err := r.o.Authenticate(r.ctx, name, secret)
+	account, err := r.loginAs(name, secret)
 	if h.AfterLogin == nil {
 		return account, err
 	}

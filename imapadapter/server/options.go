@@ -50,7 +50,7 @@ type Options struct {
 	// Store is where names and secrets are looked up.
 	Store *mailbox.Store
 
-	// Authenticate, if set, is asked in place of Store.Login. It returns an open
+	// Authenticate, if set, is asked in place of Store.LoginFrom. It returns an open
 	// account, which the server closes, or an error: [mailbox.ErrAuth] for a wrong
 	// name or secret, an imap.Error of go-imap to choose the answer, anything else
 	// for trouble. secret is what the client sent: a password, or the token of
@@ -134,9 +134,6 @@ func (o *Options) withDefaults() *Options {
 	c.IdleTimeout = orDefault(c.IdleTimeout, defaultIdleTimeout)
 	c.MaxConns = orDefault(c.MaxConns, defaultMaxConns)
 	c.MaxConnsPerAddr = orDefault(c.MaxConnsPerAddr, defaultMaxConnsPerAddr)
-	if c.Authenticate == nil {
-		c.Authenticate = c.Store.Login
-	}
 	if c.InsecureAuth == nil {
 		c.InsecureAuth = fromLoopback
 	}
