@@ -272,7 +272,7 @@ func (m *maildir) message(sub, name string, uid uint32) (Message, error) {
 		return msg, err
 	}
 	if m.mozilla {
-		msg.Flags = append(msg.Flags, readStatus(f.head).flags...)
+		msg.Flags = append(msg.Flags, mozillaFlags(f.head)...)
 	}
 	msg.Key, msg.Date, msg.Open = f.key(base), f.date, m.options.open(path)
 	return msg, nil

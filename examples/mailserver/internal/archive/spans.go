@@ -18,8 +18,9 @@ type span struct {
 
 // spans finds where the messages of an mbox are.
 type spans struct {
-	r  *bufio.Reader
-	at int64 // of the next line
+	r      *bufio.Reader
+	at     int64             // of the next line
+	counts func(string) bool // whether a From line does; nil: all do
 
 	cur      span
 	open     bool  // cur is a message
@@ -43,7 +44,7 @@ func (s *spans) run(yield func(span, error) bool) {
 			return
 		}
 		goOn := true
-		if text, ok := cutFrom(line); ok {
+		if text, ok := cutFrom(line); ok && (s.counts == nil || s.counts(text)) {
 			goOn = s.from(text, s.at-whole, yield)
 		} else {
 			s.text(line, whole)

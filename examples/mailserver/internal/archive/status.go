@@ -141,6 +141,19 @@ func readStatus(head []byte) status {
 	return s
 }
 
+// mozillaFlags returns the flags that Thunderbird notes in a header.
+func mozillaFlags(head []byte) []string {
+	var s status
+	for name, value := range headerFields(head) {
+		name = strings.ToLower(name)
+		if take := statusFields[name]; take != nil && strings.HasPrefix(name, "x-mozilla-") {
+			take(&s, value)
+		}
+	}
+	slices.Sort(s.flags)
+	return s.flags
+}
+
 // ownFieldNames are what a Writer puts in front of a message, in this order; the
 // first only in front of the first message.
 var ownFieldNames = []string{"X-IMAPbase", "X-UID", "Status", "X-Status", "X-Keywords"}

@@ -140,7 +140,11 @@ func (t *takeout) file(ctx context.Context, file string) {
 	}
 	defer f.Close()
 	m := &mbox{file: file, options: t.options}
-	newSpans(f).run(func(sp span, err error) bool {
+	s := newSpans(f)
+	if head, _ := s.r.Peek(256); isGoogleFrom(string(head)) {
+		s.counts = isGoogleFrom // other lines of that kind are text
+	}
+	s.run(func(sp span, err error) bool {
 		if err == nil {
 			err = t.add(m, f, sp)
 		}
@@ -149,6 +153,13 @@ func (t *takeout) file(ctx context.Context, file string) {
 		}
 		return ctx.Err() == nil
 	})
+}
+
+// isGoogleFrom reports whether a From line is one of Google's: From 1461@xxx DATE.
+func isGoogleFrom(line string) bool {
+	digits, ok := strings.CutPrefix(line, "From ")
+	after := strings.TrimLeft(digits, "0123456789")
+	return ok && len(after) < len(digits) && strings.HasPrefix(after, "@xxx ")
 }
 
 // add notes where a message belongs.

@@ -16,7 +16,8 @@ import (
 //
 //   - mbox files: a folder with the name of the file, without ".mbox", below the
 //     folders that it is in (without Thunderbird's ".sbd");
-//   - Maildirs of Thunderbird: a folder in which cur is;
+//   - Maildirs, as Thunderbird and mbsync keep them: a folder in which cur is, with
+//     the folders below it in it;
 //   - exports of Apple Mail: a folder "NAME.mbox" in which a file mbox is;
 //   - folders of Apple Mail itself: "NAME.mbox" with .emlx files somewhere below.
 //
@@ -107,6 +108,7 @@ func (t *tree) entry(dir, name string, e fs.DirEntry) {
 		f, err := maildirFolder(&maildir{dir: path, options: t.options, mozilla: true}, child)
 		f.Subscribed = true
 		t.take(f, err)
+		t.below(path, child)
 	case e.IsDir() && strings.HasSuffix(e.Name(), ".mbox"):
 		was := t.inside
 		t.inside = true
@@ -122,6 +124,19 @@ func (t *tree) entry(dir, name string, e fs.DirEntry) {
 		t.take(mboxFolder(path, name, t.options))
 	default:
 		t.take(mboxFolder(path, child, t.options))
+	}
+}
+
+// below looks at the folders in a Maildir, as programs without Maildir++ keep them.
+func (t *tree) below(dir, name string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // the Maildir's own error
+	}
+	for _, e := range entries {
+		if e.IsDir() && !leftOut(e) && !slices.Contains([]string{"cur", "new", "tmp"}, e.Name()) {
+			t.entry(dir, name, e)
+		}
 	}
 }
 

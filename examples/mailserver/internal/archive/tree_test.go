@@ -26,22 +26,23 @@ const bareMail = "From \nX-Mozilla-Status: 0001\nSubject: a\n\nx\n\n"
 func TestThunderbirdProfile(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"prefs.js":                              "user_pref()",
-		"global-messages-db.sqlite":             "x",
-		"Mail/Local Folders/Inbox":              bareMail,
-		"Mail/Local Folders/Inbox.msf":          "index",
-		"Mail/Local Folders/Inbox.sbd/Work":     bareMail,
-		"Mail/Local Folders/Inbox.sbd/Work.msf": "index",
-		"Mail/Local Folders/Sent":               "",
-		"Mail/Local Folders/msgFilterRules.dat": "x",
-		"Mail/Local Folders/filterlog.html":     "x",
-		"Mail/Local Folders/Inbox.mozmsgs/1":    "x",
-		"Mail/pop.a.example/Archives.sbd/2024":  bareMail,
-		"Mail/pop.a.example/R&D":                bareMail,
-		"Mail/pop.a.example/Later/cur/1.eml":    "X-Mozilla-Status: 0005\nSubject: b\n\ny\n",
-		"Mail/pop.a.example/Later/tmp/2.eml":    "half",
-		"ImapMail/i.example/Entw&APw-rfe":       bareMail,
-		"ImapMail/i.example/Trash":              bareMail,
+		"prefs.js":                                "user_pref()",
+		"global-messages-db.sqlite":               "x",
+		"Mail/Local Folders/Inbox":                bareMail,
+		"Mail/Local Folders/Inbox.msf":            "index",
+		"Mail/Local Folders/Inbox.sbd/Work":       bareMail,
+		"Mail/Local Folders/Inbox.sbd/Work.msf":   "index",
+		"Mail/Local Folders/Sent":                 "",
+		"Mail/Local Folders/msgFilterRules.dat":   "x",
+		"Mail/Local Folders/filterlog.html":       "x",
+		"Mail/Local Folders/Inbox.mozmsgs/1":      "x",
+		"Mail/pop.a.example/Archives.sbd/2024":    bareMail,
+		"Mail/pop.a.example/R&D":                  bareMail,
+		"Mail/pop.a.example/Later/cur/1.eml":      "X-Mozilla-Status: 0005\nSubject: b\n\ny\n",
+		"Mail/pop.a.example/Later/tmp/2.eml":      "half",
+		"Mail/pop.a.example/Later/Deep/cur/1:2,F": "Status: RO\nSubject: c\n\n",
+		"ImapMail/i.example/Entw&APw-rfe":         bareMail,
+		"ImapMail/i.example/Trash":                bareMail,
 	} {
 		write(t, filepath.Join(dir, filepath.FromSlash(name)), text)
 	}
@@ -51,7 +52,7 @@ func TestThunderbirdProfile(t *testing.T) {
 	folders := open(t, FormatMbox, dir, Options{})
 	require.Equal(t, []string{
 		"Local Folders/Inbox", "Local Folders/Inbox/Work", "Local Folders/Sent", "i.example/Entwürfe", "i.example/Trash",
-		"pop.a.example/Archives/2024", "pop.a.example/Later", "pop.a.example/R&D",
+		"pop.a.example/Archives/2024", "pop.a.example/Later", "pop.a.example/Later/Deep", "pop.a.example/R&D",
 	}, folderNames(folders))
 	assert.Equal(t, `\Sent`, find(t, folders, "Local Folders/Sent").SpecialUse)
 	assert.Equal(t, `\Trash`, find(t, folders, "i.example/Trash").SpecialUse)
@@ -59,6 +60,10 @@ func TestThunderbirdProfile(t *testing.T) {
 	require.Empty(t, errs)
 	require.Len(t, got, 1)
 	assert.ElementsMatch(t, []string{`\Seen`, `\Flagged`}, got[0].Flags)
+
+	got, errs = readFolder(t, find(t, folders, "pop.a.example/Later/Deep"))
+	require.Empty(t, errs)
+	assert.Equal(t, []string{`\Flagged`}, got[0].Flags, "Status is not Thunderbird's")
 
 	// One account's folder alone has its folders at the top.
 	account := filepath.Join(dir, "Mail", "Local Folders")
@@ -94,6 +99,7 @@ func TestAppleMail(t *testing.T) {
 		"Mail/A/INBOX.mbox/6C1D/Data/Messages/9.emlx":                   emlxText("Subject: nine\r\n\r\nx\r\n", 0),
 		"Mail/A/INBOX.mbox/6C1D/Data/1/Messages/1000.partial.emlx":      emlxText("Subject: part\n\n", 1),
 		"Mail/A/INBOX.mbox/6C1D/Data/1/Messages/1001.emlx":              "nonsense",
+		"Mail/A/INBOX.mbox/6C1D/Data/1/Messages/1002.emlx":              "999\nSubject: cut\n\n",
 		"Mail/A/INBOX.mbox/6C1D/Data/1/Attachments/1000/2/picture.jpeg": "x",
 		"Mail/A/Archive.mbox/2024.mbox/6C1D/Data/Messages/1.emlx":       emlxText("Subject: one\n\n", 1<<2|1<<8),
 	} {
@@ -119,9 +125,10 @@ func TestAppleMail(t *testing.T) {
 	folders = open(t, FormatMbox, mail, Options{})
 	require.Equal(t, []string{"Archive/2024", "INBOX"}, folderNames(folders))
 	got, errs := readFolder(t, find(t, folders, "INBOX"))
-	require.Len(t, errs, 2)
+	require.Len(t, errs, 3)
 	require.ErrorIs(t, errs[0], ErrIncomplete)
 	require.ErrorIs(t, errs[1], ErrNoMail)
+	require.ErrorIs(t, errs[2], ErrNoMail)
 	at := time.Unix(1393909567, 0).Unix()
 	require.Equal(t, []kept{
 		{0, nil, at, "Subject: nine\r\n\r\nx\r\n"},
@@ -150,7 +157,7 @@ func TestTakeout(t *testing.T) {
 		takeoutMail(`Archived,Important,Starred,"Food, drink"`, "kept") +
 		takeoutMail("=?UTF-8?Q?Posteingang,Wichtig,Kategorie:_=22Neuigkeiten=22,=C3=9Cb?=\r\n =?UTF-8?Q?ung?=", "German") +
 		takeoutMail("Trash,Work/2024,IMAP_$Forwarded", "gone") +
-		takeoutMail("Archived", "old") + takeoutMail("", "bare") + takeoutMail("Drafts,Inbox", "begun")
+		strings.Replace(takeoutMail("Archived", "old"), "text\r\n", "text\r\n\r\nFrom ann Tue Mar 4 05:06:07 2014\r\nnot quoted\r\n", 1) + takeoutMail("", "bare") + takeoutMail("Drafts,Inbox", "begun")
 	file := filepath.Join(dir, "Takeout", "Mail", "All mail Including Spam and Trash.mbox")
 	write(t, file, all)
 	write(t, filepath.Join(dir, "Takeout", "Mail", "Work.mbox"), takeoutMail("Sent,Work/2024", "sent")+takeoutMail("Work/2024", "only here"))
