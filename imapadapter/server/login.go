@@ -61,9 +61,9 @@ func (r *request) startTLS() error {
 }
 
 // sentMore reports whether the client has sent something behind the command at work.
+// Nothing is read ahead from then on until the next read.
 func (c *conn) sentMore() bool {
 	c.stopWatching()
-	defer c.setReading(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.frames.Buffered()) > 0 || len(c.ahead) > 0
@@ -75,10 +75,9 @@ func (c *conn) hangUp() {
 }
 
 // handshake does the TLS handshake. The end of the connection ends it, and Shutdown
-// does.
+// does. Nothing is read ahead until the next read.
 func (c *conn) handshake(secured *tls.Conn) error {
 	c.stopWatching()
-	defer c.setReading(false)
 	c.setPhase(receiving, writeTimeout)
 	if err := c.raw.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
@@ -276,7 +275,7 @@ func (r *request) plain(response []byte) error {
 	return r.enter(name, parts[2])
 }
 
-// oauthBearer handles the mechanism OAUTHBEARER (RFC 7628). A login that failed is told
+// oauthBearer handles the mechanism OAUTHBEARER (RFC 7628). A login that failed is shown
 // to the client by a challenge first, and by the answer when it has replied anything.
 func (r *request) oauthBearer(response []byte) error {
 	var failed error

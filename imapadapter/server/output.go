@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -79,7 +80,16 @@ func (c *conn) send(p []byte) error {
 		return err
 	}
 	_, err := c.writer().Write(p)
-	return err
+	return unwritten(err)
+}
+
+// unwritten marks an error of a write: nothing may be written after it, and so it is not
+// to be taken for the time-out of a read.
+func unwritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("write to the client: %v", err)
 }
 
 func (c *conn) writer() io.Writer {
@@ -97,5 +107,5 @@ func (c *conn) push() error {
 	if err := c.raw.SetWriteDeadline(time.Now().Add(transferTimeout)); err != nil {
 		return err
 	}
-	return c.deflate.Flush()
+	return unwritten(c.deflate.Flush())
 }

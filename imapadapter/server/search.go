@@ -254,7 +254,7 @@ func (h *hits) writeESearch(w *output, tag string) {
 	w.end()
 }
 
-// told returns the mod-sequence that belongs to what is returned (RFC 7162 section
+// modSeq returns the mod-sequence that belongs to what is returned (RFC 7162 section
 // 3.1.10).
 func (h *hits) modSeq() mailbox.ModSeq {
 	o := h.o

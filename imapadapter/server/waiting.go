@@ -162,10 +162,11 @@ const maxAhead = 4096
 // read reads from the stream, or what the watcher has read.
 func (c *conn) read(p []byte) (int, error) {
 	c.stopWatching()
-	defer c.setReading(false)
+	defer c.mayWatch()
 	c.mu.Lock()
 	if len(c.ahead) > 0 {
 		n := copy(p, c.ahead)
+		clear(c.ahead[:n]) // it may have been a password
 		if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
 			c.ahead = nil
 		}
@@ -180,10 +181,11 @@ func (c *conn) read(p []byte) (int, error) {
 	return c.stream.Read(p)
 }
 
-func (c *conn) setReading(on bool) {
+// mayWatch lets a watcher begin.
+func (c *conn) mayWatch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reading = on
+	c.reading = false
 }
 
 // watch reads ahead while a command is at work, to learn when the connection ends, and
@@ -217,7 +219,8 @@ func (c *conn) watch() {
 	}
 }
 
-// stopWatching ends the watcher, if there is one, and keeps another from beginning.
+// stopWatching ends the watcher, if there is one, and keeps another from beginning until
+// mayWatch.
 func (c *conn) stopWatching() {
 	c.mu.Lock()
 	c.reading = true
