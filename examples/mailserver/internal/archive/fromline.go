@@ -42,10 +42,11 @@ func separates(line string, atBreak bool, next headerAhead) bool {
 		return next.fields > 0 && (atBreak || next.known > 0)
 	case !atBreak || !next.whole:
 		return false
-	case len(words) == 1: // a sender
-		return next.known > 1
+	case looksDated(words):
+		return next.known > 0
 	}
-	return next.known > 0 && looksDated(words)
+	// A sender, with or without something that may be a date.
+	return next.known > 1 && (len(words) == 1 || words[0] == "-" || strings.Contains(words[0], "@"))
 }
 
 // looksDated reports whether words have a time and a year, as dates in any language.
@@ -271,7 +272,11 @@ func (d *dateWords) isZone(word string) bool {
 	if len(name) == 0 || len(name) > 5 || strings.ToUpper(name) != name || strings.ContainsAny(name, "0123456789:@.") {
 		return false
 	}
-	if !d.zoned { // a number is more exact than the name behind it
+	switch {
+	case d.zoned: // a number is more exact than the name behind it
+	case name == "DST": // of MET DST
+		d.zone += 3600
+	default:
 		d.zone = zones[name] * 3600
 	}
 	return true

@@ -68,6 +68,7 @@ func TestFromLines(t *testing.T) {
 		"From MAILER-DAEMON\tTue Mar 4 05:06:07 2014 +0100":         at.Add(-time.Hour),
 		"From 1461@xxx Tue Mar 04 05:06:07 +0000 2014":              at,
 		"From ann@example.org Tue Mar  4 05:06:07 CET 2014":         at.Add(-time.Hour),
+		"From ann Tue Mar  4 05:06:07 MET DST 2014":                 at.Add(-2 * time.Hour),
 		"From ann@example.org Tue Mar  4 05:06:07 2014 PST":         at.Add(8 * time.Hour),
 		"From ann@example.org Tue, 4 Mar 2014 05:06:07 +0100":       at.Add(-time.Hour), // one digit of a day
 		"From ann@example.org Tue, 4 Mar 2014 05:06:07 -0700 (PDT)": at.Add(7 * time.Hour),
@@ -110,6 +111,7 @@ func TestSeparators(t *testing.T) {
 		"byte order mark within":     {fromLine + one + "\n\xef\xbb\xbf" + fromLine + two, []string{"one", "two"}, 0},
 		"sender alone":               {"From a@example.org\n" + one + "\nFrom b@example.org\n" + two, []string{"one", "two"}, 0},
 		"date of another language":   {"From a Di Mär 4 05:06:07 2014\n" + one + "\nFrom b Di Mär 4 05:06:07 2014\n" + two, []string{"one", "two"}, 0},
+		"date of numbers":            {"From a@b 04/03/14 05:06\n" + one + "\nFrom a@b 04/03/14 05:06\n" + two, []string{"one", "two"}, 0},
 		"earlier hop of UUCP":        {"From a\n>From b Tue Mar  4 05:06:07 2014 remote from c\n" + one + "\n" + fromLine + two, []string{"one", "two"}, 0},
 		"folded field":               {"From \nX-A: b\n c\n" + one + "\nFrom \n" + two, []string{"one", "two"}, 0},
 		"text about From":            {fromLine + one + "\nFrom here on: second\nand so on\n", []string{"one"}, 1},
