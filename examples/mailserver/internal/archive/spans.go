@@ -63,6 +63,9 @@ func (s *spans) run(yield func(span, error) bool) {
 func (s *spans) from(text string, start int64, yield func(span, error) bool) bool {
 	ahead, _ := s.r.Peek(aheadSize) // what cannot be read comes again
 	if separates(text, s.empty || !s.open, lookAhead(ahead)) {
+		if !s.open && !s.content {
+			start = 0 // empty lines before the first message go with it
+		}
 		goOn := s.finish(start, yield)
 		s.cur, s.open = span{from: text, begin: start, start: s.at}, true
 		s.content, s.empty, s.emptyLen = false, false, 0
