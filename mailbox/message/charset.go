@@ -1,52 +1,66 @@
 package message
 
 import (
-	"bytes"
 	"io"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/emersion/go-message/charset"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/transform"
+
+	"github.com/letterlock/letterlock/mailbox/message/internal/charset"
 )
 
 // charsetReader returns r converted from a charset to UTF-8. US-ASCII, UTF-8, no
 // charset and unknown ones are read alike: as UTF-8, and octets that are none as
 // Windows-1252, which is what unlabelled text most often is.
-func charsetReader(name string, r io.Reader) io.Reader {
-	if !isUTF8(name) {
-		if cr, err := charset.Reader(cleanCharset(name), r); err == nil {
-			return cr
-		}
+func charsetReader(label string, r io.Reader) io.Reader {
+	return transform.NewReader(r, charsetDecoder(label))
+}
+
+func charsetDecoder(label string) transform.Transformer {
+	if name, ok := charset.Find(label); ok && name != charset.UTF8 {
+		return name.NewDecoder()
 	}
-	return transform.NewReader(r, lenientUTF8{})
+	return lenientUTF8{}
 }
 
 // decodeCharset is charsetReader for a short text.
-func decodeCharset(name string, b []byte) string {
-	if isUTF8(name) && utf8.Valid(b) {
+func decodeCharset(label string, b []byte) string {
+	if isUTF8(label) && utf8.Valid(b) {
 		return string(b)
 	}
-	out, err := io.ReadAll(charsetReader(name, bytes.NewReader(b)))
+	out, _, err := transform.Bytes(charsetDecoder(label), b)
 	if err != nil {
 		return strings.ToValidUTF8(string(b), "\ufffd")
 	}
 	return string(out)
 }
 
-// cleanCharset removes the language that RFC 2231 section 5 lets follow.
-func cleanCharset(name string) string {
-	name, _, _ = strings.Cut(name, "*")
-	return strings.ToLower(strings.Trim(name, " \t'\""))
-}
-
-func isUTF8(name string) bool {
-	switch cleanCharset(name) {
-	case "", "utf-8", "utf8", "us-ascii", "ascii":
+// isUTF8 reports whether text of the charset is read as UTF-8.
+func isUTF8(label string) bool {
+	if label == "" {
 		return true
 	}
-	return false
+	name, ok := charset.Find(label)
+	return !ok || name == charset.UTF8
+}
+
+// decodeRaw decodes text that was put into a header field without encoding it. It
+// is UTF-8 where it can be, else in the charset of the message.
+func decodeRaw(s, label string) string {
+	if !utf8.ValidString(s) {
+		return decodeCharset(label, []byte(s))
+	}
+	name, _ := charset.Find(label)
+	mark := name.Mark()
+	if mark == "" { // Japanese mailers without MIME wrote ISO-2022-JP
+		label, mark = "iso-2022-jp", "\x1b$"
+	}
+	if strings.Contains(s, mark) {
+		return decodeCharset(label, []byte(s))
+	}
+	return s
 }
 
 // lenientUTF8 is a transformer that leaves UTF-8 as it is and reads every other

@@ -7,86 +7,130 @@ import (
 )
 
 // DecodeHeader returns the text of an unfolded header value in UTF-8: the
-// encoded-words in it are decoded (RFC 2047), from every charset that
-// go-message/charset knows. It is lenient: a word that cannot be decoded stays
-// as it is, neighbours of one charset and encoding are joined first because many
-// mailers cut characters in two, and raw octets that are no UTF-8 are read as
-// Windows-1252.
-func DecodeHeader(s string) string {
+// encoded-words in it are decoded (RFC 2047). It is lenient: a word that cannot be
+// decoded stays as it is, neighbours of one charset are joined first because many
+// mailers cut characters in two, and words may have any length. Raw octets that are
+// no UTF-8 are read as Windows-1252; see [Header.Decode].
+func DecodeHeader(s string) string { return decodeHeader(s, "") }
+
+// decodeHeader is DecodeHeader that reads raw octets in the charset of a label.
+func decodeHeader(s, label string) string {
 	if !strings.Contains(s, "=?") {
-		if utf8.ValidString(s) {
-			return s
-		}
-		return decodeCharset("", []byte(s))
+		return decodeRaw(s, label)
 	}
-	var out strings.Builder
-	var pending []byte // decoded octets of the words so far, in charset
-	charset := ""
-	words := false // the last thing seen was an encoded-word
-	flush := func() {
-		out.WriteString(decodeCharset(charset, pending))
-		pending = pending[:0]
-	}
+	d := wordDecoder{raw: label}
 	for s != "" {
-		if w, rest, ok := encodedWord(s); ok {
-			if words && !strings.EqualFold(w.charset, charset) {
-				flush()
+		w, rest, ok := encodedWord(s)
+		if ok {
+			d.word(w)
+		} else {
+			n := strings.Index(s[1:], "=?") + 1
+			if n == 0 {
+				n = len(s)
 			}
-			charset, words, s = w.charset, true, rest
-			pending = append(pending, w.text...)
-			continue
+			rest = s[n:]
+			d.between(s[:n], rest)
 		}
-		n := strings.Index(s[1:], "=?") + 1
-		if n == 0 {
-			n = len(s)
-		}
-		between := s[:n]
-		s = s[n:]
-		if words && s != "" && strings.Trim(between, " \t\r\n") == "" {
-			if _, _, ok := encodedWord(s); ok {
-				continue // blanks between two words are not part of the text
-			}
-		}
-		flush()
-		words = false
-		out.WriteString(decodeCharset("", []byte(between)))
+		s = rest
 	}
-	flush()
-	return out.String()
+	d.flush()
+	return d.out.String()
 }
 
-// maxWord is how long the text of an encoded-word may be. RFC 2047 section 2 says
-// 75; mailers that never cut a subject exist.
-const maxWord = 4 << 10
+// wordDecoder gathers the words of a header value.
+type wordDecoder struct {
+	out     strings.Builder
+	raw     string // charset of what is no encoded-word
+	charset string // of pending
+	pending []byte // octets of the words so far
+	words   bool   // the last thing seen was an encoded-word
+}
+
+func (d *wordDecoder) word(w word) {
+	if d.words && !strings.EqualFold(w.charset, d.charset) {
+		d.flush()
+	}
+	d.charset, d.words = w.charset, true
+	d.pending = append(d.pending, w.text...)
+}
+
+// between takes what is no encoded-word. Blanks between two words are not part of
+// the text.
+func (d *wordDecoder) between(text, rest string) {
+	if d.words && strings.Trim(text, " \t\r\n") == "" {
+		if _, _, ok := encodedWord(rest); ok {
+			return
+		}
+	}
+	d.flush()
+	d.words = false
+	d.out.WriteString(decodeRaw(text, d.raw))
+}
+
+func (d *wordDecoder) flush() {
+	if len(d.pending) > 0 {
+		d.out.WriteString(decodeCharset(d.charset, d.pending))
+		d.pending = d.pending[:0]
+	}
+}
 
 type word struct {
 	charset string
 	text    []byte
 }
 
-// encodedWord takes the encoded-word that s begins with.
+// encodedWord takes the encoded-word that s begins with. Its text does not reach over
+// the beginning of another, so that a header value is read once, whatever it holds.
 func encodedWord(s string) (w word, rest string, ok bool) {
-	if !strings.HasPrefix(s, "=?") {
+	n := encodedWordLen(s)
+	if n == 0 {
 		return w, s, false
 	}
-	charset, tail, ok1 := strings.Cut(s[2:], "?")
-	enc, tail, ok2 := strings.Cut(tail, "?")
-	text, _, ok3 := strings.Cut(tail[:min(len(tail), maxWord)], "?=")
-	if !ok1 || !ok2 || !ok3 || charset == "" || strings.ContainsAny(charset, " \t=") || len(enc) != 1 {
-		return w, s, false
-	}
+	charset, text, _ := strings.Cut(s[2:n-2], "?")
+	enc, text := text[0], text[2:]
 	switch enc {
-	case "q", "Q":
+	case 'q', 'Q':
 		w.text = decodeQ(text)
-	case "b", "B":
+	default:
 		if w.text, ok = decodeB(text); !ok {
 			return w, s, false
 		}
-	default:
-		return w, s, false
 	}
-	w.charset = cleanCharset(charset)
-	return w, tail[len(text)+len("?="):], true
+	w.charset = charset
+	return w, s[n:], true
+}
+
+// encodedWordLen returns the length of the encoded-word that s begins with, 0 if it
+// begins with none.
+func encodedWordLen(s string) int {
+	if !strings.HasPrefix(s, "=?") {
+		return 0
+	}
+	end := nextWord(s)
+	charset, tail, _ := strings.Cut(s[2:end], "?")
+	if charset == "" || strings.ContainsAny(charset, " \t=") || len(tail) < 2 || tail[1] != '?' ||
+		strings.IndexByte("qQbB", tail[0]) < 0 {
+		return 0
+	}
+	text := strings.Index(tail[2:], "?=")
+	if text < 0 {
+		return 0
+	}
+	return len("=?") + len(charset) + len("?q?") + text + len("?=")
+}
+
+// nextWord returns where in s, which begins with "=?", another encoded-word may begin,
+// and one octet more: its "=" may be the end of the first.
+func nextWord(s string) int {
+	for i := 2; ; i++ {
+		n := strings.Index(s[i:], "=?")
+		if n < 0 {
+			return len(s)
+		}
+		if i += n; !strings.HasPrefix(s[i:], "=?=") { // that is the end of a word
+			return i + 1
+		}
+	}
 }
 
 func decodeQ(s string) []byte {
@@ -120,4 +164,59 @@ func decodeB(s string) ([]byte, bool) {
 	}
 	b, err := base64.RawStdEncoding.DecodeString(s)
 	return b, err == nil
+}
+
+// Charset returns the label of the charset that raw octets in the header of the
+// message are read in, where they are no UTF-8: that of its first text part. It is
+// empty if no part has one.
+func (m *Message) Charset() string { return m.Root.rawCharset() }
+
+func (p *Part) rawCharset() string {
+	if p.Type == "text" {
+		return p.Param("charset")
+	}
+	if p.IsMultipart() {
+		for _, c := range p.Children {
+			if label := c.rawCharset(); label != "" {
+				return label
+			}
+		}
+	}
+	return ""
+}
+
+// HeaderFields returns the kept header block of the message, read in
+// [Message.Charset].
+func (m *Message) HeaderFields() Header {
+	h := ParseHeader(m.Header)
+	if !plainRaw(h.fields) {
+		h.charset = m.Charset()
+	}
+	return h
+}
+
+// WithCharset returns the same header, which [Header.Decode] reads in the charset of
+// a label. Without it that is the charset that its own Content-Type names.
+func (h Header) WithCharset(label string) Header {
+	h.charset = label
+	return h
+}
+
+// Decode is [DecodeHeader] for the text of one of the fields, which reads raw octets
+// in the charset of the message if they are no UTF-8.
+func (h Header) Decode(text string) string { return decodeHeader(text, h.label(text)) }
+
+// label returns the charset that a text of the header is read in, if it needs one.
+func (h Header) label(text string) string {
+	if plainRaw(text) || h.charset != "" {
+		return h.charset
+	}
+	p := &Part{}
+	p.setType(h.Get("Content-Type"))
+	return p.Param("charset")
+}
+
+// plainRaw reports whether raw text is read alike in every charset.
+func plainRaw(s string) bool {
+	return utf8.ValidString(s) && !strings.Contains(s, "\x1b") && !strings.Contains(s, "~{")
 }
