@@ -3,12 +3,15 @@ package message
 import "strings"
 
 // Envelope is what IMAP's ENVELOPE says of a message (RFC 9051 section 7.5.2):
-// the text of its header fields, unfolded, with encoded-words as they are. A
-// field that is absent is empty.
+// the text of its header fields, unfolded, with encoded-words as they are.
 type Envelope struct {
 	Date, Subject                      string
 	From, Sender, ReplyTo, To, Cc, Bcc []Address
 	InReplyTo, MessageID               string
+
+	// A text above is empty both if its field is and if there is none. ENVELOPE tells
+	// one from the other: these are set if there is such a field.
+	HasDate, HasSubject, HasInReplyTo, HasMessageID bool
 }
 
 // MaxAddresses is how many addresses, group marks included, are read of one
@@ -49,8 +52,10 @@ func ParseEnvelope(h Header) *Envelope {
 	texts := [...]struct {
 		name string
 		text *string
+		has  *bool
 	}{
-		{"Date", &e.Date}, {"Subject", &e.Subject}, {"In-Reply-To", &e.InReplyTo}, {"Message-ID", &e.MessageID},
+		{"Date", &e.Date, &e.HasDate}, {"Subject", &e.Subject, &e.HasSubject},
+		{"In-Reply-To", &e.InReplyTo, &e.HasInReplyTo}, {"Message-ID", &e.MessageID, &e.HasMessageID},
 	}
 	lists := [...]struct {
 		name  string
@@ -63,8 +68,8 @@ func ParseEnvelope(h Header) *Envelope {
 	}
 	for name, value := range h.Fields() {
 		for i := range texts {
-			if t := &texts[i]; t.text != nil && strings.EqualFold(name, t.name) {
-				*t.text, t.text = Unfold(value), nil
+			if t := &texts[i]; !*t.has && strings.EqualFold(name, t.name) {
+				*t.text, *t.has = Unfold(value), true
 			}
 		}
 		for i := range lists {
