@@ -1,14 +1,11 @@
 package message
 
-import (
-	"bytes"
-	"unicode/utf8"
-)
+import "bytes"
 
 // matcher finds which of several texts occur in a stream, without regard to case
 // and to how blanks and lines are laid out (see [Fold]): a needle is found if
 // Fold(text) contains Fold(needle). It takes the stream by Write and holds a
-// window of it. An empty needle occurs in every text. A matcher is for one
+// window of it. A needle that is empty when folded occurs in every text. A matcher is for one
 // goroutine.
 type matcher struct {
 	needles [][]byte
@@ -17,7 +14,7 @@ type matcher struct {
 	keep    int    // octets of text that a needle may have begun in
 	window  []byte // folded text: what was kept, then what is new
 	space   bool
-	part    []byte // the beginning of a rune
+	part    []byte // what could not be folded without what follows
 }
 
 // newMatcher returns a matcher for the needles.
@@ -25,8 +22,7 @@ func newMatcher(needles []string) *matcher {
 	m := &matcher{needles: make([][]byte, len(needles)), found: make([]bool, len(needles))}
 	for i, n := range needles {
 		m.needles[i] = []byte(Fold(n))
-		m.found[i] = n == ""
-		if n != "" {
+		if m.found[i] = len(m.needles[i]) == 0; !m.found[i] {
 			m.left++
 			m.keep = max(m.keep, len(m.needles[i])-1)
 		}
@@ -40,11 +36,7 @@ func (m *matcher) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 && m.left > 0 {
 		if len(m.part) > 0 {
-			m.part = append(m.part, p[0])
-			p = p[1:]
-			if utf8.FullRune(m.part) {
-				m.flush(false)
-			}
+			p = m.join(p)
 			continue
 		}
 		block := p[:min(len(p), blockSize)]
@@ -58,11 +50,26 @@ func (m *matcher) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// join takes what was held together with the beginning of p, and returns the rest of
+// p.
+func (m *matcher) join(p []byte) []byte {
+	held := len(m.part)
+	n := min(len(p), 256)
+	m.part = append(m.part, p[:n]...)
+	used := m.search(m.part, false)
+	if used >= held {
+		m.part = m.part[:0]
+		return p[used-held:]
+	}
+	m.part = m.part[:copy(m.part, m.part[used:])]
+	return p[n:]
+}
+
 // Break says that the text ends here and another begins: no needle is found
 // across it.
 func (m *matcher) Break() {
-	m.flush(true)
-	m.window = m.window[:0]
+	m.search(m.part, true)
+	m.part, m.window = m.part[:0], m.window[:0]
 	m.space = false
 }
 
@@ -72,18 +79,6 @@ func (m *matcher) Matched(i int) bool { return m.found[i] }
 // Done reports whether all needles were found, so that nothing needs to be
 // written any more.
 func (m *matcher) Done() bool { return m.left == 0 }
-
-// flush takes what was held as the beginning of a rune. It may be none: then its
-// later octets may begin another.
-func (m *matcher) flush(final bool) {
-	for len(m.part) > 0 {
-		used := m.search(m.part, final)
-		m.part = append(m.part[:0], m.part[used:]...)
-		if used == 0 {
-			return
-		}
-	}
-}
 
 // search folds a block and looks for the needles in it and in what was kept.
 func (m *matcher) search(block []byte, final bool) (used int) {
