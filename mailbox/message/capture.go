@@ -32,6 +32,9 @@ type capture struct {
 	field int    // where the current field begins in kept, -1 if it is not kept
 	end   int    // how far the current field may reach in kept
 	full  bool   // the current field reached its end
+
+	looked   bool   // boundary is known
+	boundary string // of the multipart that the header describes, if it does
 }
 
 func (c *capture) reset(root bool, limit int) {
@@ -82,6 +85,24 @@ func (c *capture) beginField(name string) {
 		c.end = c.limit - len("\r\n\r\n") - share*bits.OnesCount32(c.want)
 		return
 	}
+}
+
+// opens reports whether a line is the first boundary line of the multipart that the
+// header describes, as far as it was read. Such a line is no part of a header: the
+// empty line before it is missing, or has blanks in it.
+func (c *capture) opens(line []byte) bool {
+	const contentType = 1 << 0 // its place in keptFields
+	if c.want&contentType != 0 {
+		return false
+	}
+	if !c.looked {
+		p := &Part{}
+		if p.setType(ParseHeader(c.kept).Get(keptFields[0])); p.IsMultipart() {
+			c.boundary, _ = p.boundary()
+		}
+		c.looked = true
+	}
+	return c.boundary != "" && string(boundaryText(line)) == c.boundary
 }
 
 // endField ends the current field, at the end of a line or else of a word if it

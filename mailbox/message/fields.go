@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -81,13 +82,14 @@ func (p *Part) setType(text string) {
 
 // boundary returns what delimits the children of a multipart, or the empty string
 // if they cannot be found. A boundary does not end in blanks (RFC 2046 section
-// 5.1.1).
-func (p *Part) boundary() string {
-	b := strings.TrimRight(p.Param("boundary"), " \t")
-	if len(b) > MaxBoundary {
-		return ""
+// 5.1.1); padded says that the parameter did.
+func (p *Part) boundary() (boundary string, padded bool) {
+	whole := p.Param("boundary")
+	boundary = strings.TrimRight(whole, " \t")
+	if len(boundary) > MaxBoundary {
+		return "", false
 	}
-	return b
+	return boundary, len(boundary) < len(whole)
 }
 
 // fieldParser reads the tokens of a structured MIME field (RFC 2045 section 5.1),
@@ -224,51 +226,70 @@ func commentLen(s string) int {
 	return len(s)
 }
 
-// joinParams joins the pieces of RFC 2231 section 3 and drops repeated names.
+// joinParams joins the pieces of RFC 2231 section 3, numbered from 0 without a gap, and
+// drops repeated names. Pieces that no piece comes before stay as they are.
 func joinParams(list []Param) []Param {
-	var out []Param
-	for _, p := range list {
-		base, section, ext := splitName(p.Name)
-		name := base
-		switch {
-		case section > 0:
-			continue // taken with the first piece
-		case section == 0:
-			p.Value, ext = joinPieces(list, base)
-			fallthrough
-		case ext:
-			if ext {
-				name += "*"
+	if !slices.ContainsFunc(list, func(p Param) bool { return strings.Contains(p.Name, "*") }) {
+		return firstOfEachName(list)
+	}
+	split := make([]splitParam, len(list))
+	for i, p := range list {
+		split[i] = splitName(p.Name)
+		split[i].value = p.Value
+	}
+	runs := make([][]splitParam, len(list)) // of pieces, at their first
+	for i, p := range split {
+		if p.section == 0 {
+			runs[i] = takePieces(split, p.base)
+		}
+	}
+	out := list[:0]
+	for i, p := range list {
+		switch s := split[i]; {
+		case s.taken && s.section > 0:
+			continue
+		case len(runs[i]) > 0:
+			var ext bool
+			p.Name = s.base
+			if p.Value, ext = joinPieces(runs[i]); ext {
+				p.Name += "*"
 			}
 		}
-		if !hasParam(out, name) {
-			out = append(out, Param{name, p.Value})
+		out = append(out, p)
+	}
+	return firstOfEachName(out)
+}
+
+// firstOfEachName drops repeated names, in the memory of list.
+func firstOfEachName(list []Param) []Param {
+	out := list[:0]
+	for _, p := range list {
+		if !slices.ContainsFunc(out, func(o Param) bool { return o.Name == p.Name }) {
+			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// joinPieces joins name*0, name*1 and so on up to the first that is missing. If
-// one of them is percent-encoded, all are in the result.
-func joinPieces(list []Param, name string) (value string, ext bool) {
-	type piece struct {
-		value string
-		ext   bool
-	}
-	var pieces []piece
+// takePieces returns name*0, name*1 and so on up to the first that is missing, and
+// marks them.
+func takePieces(list []splitParam, name string) []splitParam {
+	var out []splitParam
 	for n := 0; n <= len(list); n++ {
-		found := false
-		for _, p := range list {
-			if base, section, e := splitName(p.Name); base == name && section == n {
-				pieces = append(pieces, piece{p.Value, e})
-				ext = ext || e
-				found = true
-				break
-			}
-		}
-		if !found {
+		i := slices.IndexFunc(list, func(p splitParam) bool { return p.section == n && p.base == name })
+		if i < 0 {
 			break
 		}
+		list[i].taken = true
+		out = append(out, list[i])
+	}
+	return out
+}
+
+// joinPieces joins pieces. If one of them is percent-encoded, all are in the result.
+func joinPieces(pieces []splitParam) (value string, ext bool) {
+	for _, p := range pieces {
+		ext = ext || p.ext
 	}
 	var b strings.Builder
 	for i, p := range pieces {
@@ -284,44 +305,55 @@ func joinPieces(list []Param, name string) (value string, ext bool) {
 	return b.String(), ext
 }
 
-// splitName takes the name of a parameter apart: name, name*, name*3 or name*3*.
-// section is -1 if there is none.
-func splitName(s string) (base string, section int, ext bool) {
+// splitParam is a parameter with its name taken apart: name, name*, name*3 or name*3*.
+type splitParam struct {
+	base    string
+	section int  // the number, -1 if there is none
+	ext     bool // the name ends in *
+	taken   bool // joined with others
+	value   string
+}
+
+func splitName(s string) splitParam {
+	whole := splitParam{base: s, section: -1}
 	base, tail, found := strings.Cut(s, "*")
 	if !found || base == "" {
-		return s, -1, false
+		return whole
 	}
 	if tail == "" {
-		return base, -1, true
+		return splitParam{base: base, section: -1, ext: true}
 	}
 	digits := strings.TrimSuffix(tail, "*")
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || len(digits) > 1 && digits[0] == '0' {
-		return s, -1, false
+		return whole
 	}
-	return base, int(n), digits != tail
+	return splitParam{base: base, section: int(n), ext: digits != tail}
 }
 
-func hasParam(list []Param, name string) bool {
-	for _, p := range list {
-		if p.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-// paramValue returns the decoded value of a parameter.
+// paramValue returns the decoded value of a parameter. What RFC 2231 encoded counts
+// more than what is beside it for readers that do not know RFC 2231 (RFC 6266 section
+// 4.3).
 func paramValue(list []Param, name string) string {
+	value, found := "", false
 	for _, p := range list {
-		if p.Name == name {
-			return p.Value
+		if p.Name == name && !found {
+			value, found = p.Value, true
 		}
-		if strings.TrimSuffix(p.Name, "*") == name {
+		if base, ext := strings.CutSuffix(p.Name, "*"); ext && base == name {
 			return decodeExtended(p.Value)
 		}
 	}
-	return ""
+	return value
+}
+
+// decoded returns the value of the parameter as text: what RFC 2231 or, although it
+// forbids that, RFC 2047 encoded.
+func (v Param) decoded() string {
+	if strings.HasSuffix(v.Name, "*") {
+		return decodeExtended(v.Value)
+	}
+	return DecodeHeader(v.Value)
 }
 
 // decodeExtended decodes charset'language'percent-encoded text (RFC 2231 section

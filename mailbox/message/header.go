@@ -11,13 +11,14 @@ import (
 // continue it. It is read each time it is asked; the zero value is an empty
 // block. It may be used by many goroutines.
 //
-// A line ends at LF; a CR before it belongs to the line end, any other CR is
-// text. A line that begins with a space or tab continues the one before. A line
+// A line ends at LF; CRs before it belong to the line end, any other CR is text. A line that begins with a space or tab continues the one before. A line
 // without a field name and a colon is no field and is passed over (such as the
 // "From " line of an mbox file). The block ends at the first empty line.
 type Header struct {
 	fields string // without the blank line
 	blank  string // the blank line, or nothing
+
+	charset string // what raw octets are read in; if empty, that of Content-Type
 }
 
 // ParseHeader returns the header block at the beginning of raw. What follows its
@@ -148,7 +149,7 @@ func Unfold(value string) string {
 	b.Grow(len(value))
 	for i := 0; i < len(value); i++ {
 		switch c := value[i]; {
-		case c == '\n' || c == '\r' && i+1 < len(value) && value[i+1] == '\n':
+		case c == '\n' || c == '\r' && endsLine(value[i:]):
 		case c == '\r' || c == 0:
 			b.WriteByte(' ')
 		default:
@@ -157,6 +158,16 @@ func Unfold(value string) string {
 	}
 	return b.String()
 }
+
+// endsLine reports whether the CR that s begins with belongs to a line end.
+func endsLine(s string) bool {
+	s = strings.TrimLeft(s[:min(len(s), maxCRs)], "\r")
+	return s != "" && s[0] == '\n'
+}
+
+// maxCRs is how many octets are looked at for the LF after a CR; programs that send
+// CR CR LF are known, worse ones are not.
+const maxCRs = 8
 
 // fieldName returns the name at the beginning of a field, or the empty string if
 // there is none: printable ASCII up to a colon, and perhaps blanks before it (RFC
@@ -185,11 +196,8 @@ func lineLen(s string) int {
 }
 
 func trimEOL(s string) string {
-	if n := len(s); n > 0 && s[n-1] == '\n' {
-		s = s[:n-1]
-		if n > 1 && s[n-2] == '\r' {
-			s = s[:n-2]
-		}
+	if t, ok := strings.CutSuffix(s, "\n"); ok {
+		return strings.TrimRight(t, "\r")
 	}
 	return s
 }

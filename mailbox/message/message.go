@@ -159,7 +159,8 @@ type Part struct {
 // Parameters that RFC 2231 cut into pieces are joined as BODYSTRUCTURE of other
 // servers shows them: the pieces filename*0 and filename*1 become filename;
 // if any piece is percent-encoded (filename*0*) they become filename*, with the
-// value charset'language'percent-encoded text.
+// value charset'language'percent-encoded text. Pieces that are not numbered from 0, and
+// those behind a gap, stay as they are (filename*2).
 type Param struct {
 	Name, Value string
 }

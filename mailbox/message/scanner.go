@@ -37,6 +37,7 @@ type Scanner struct {
 type frame struct {
 	part     *Part
 	boundary string // of a multipart whose close delimiter has not been seen
+	padded   bool   // the boundary parameter ended in blanks, which are cut off
 	lf       int64  // LF octets before the body
 }
 
@@ -148,9 +149,14 @@ func (s *Scanner) advance(b []byte) {
 
 // judge decides what a line is. head is all of it if whole is set.
 func (s *Scanner) judge(head []byte, whole bool) {
-	if whole && s.watching() && len(head) > 2 && head[0] == '-' && head[1] == '-' {
-		if at, closing := s.match(head); at >= 0 && s.delimiter(at, closing, head) {
-			return
+	if whole && len(head) > 2 && head[0] == '-' && head[1] == '-' {
+		if s.inHeader && s.hdr.opens(head) {
+			s.endHeader(s.line)
+		}
+		if s.watching() {
+			if at, closing := s.match(head); at >= 0 && s.delimiter(at, closing, head) {
+				return
+			}
 		}
 	}
 	s.mid = true // advance clears it at the end of the line
@@ -165,29 +171,43 @@ func (s *Scanner) judge(head []byte, whole bool) {
 	}
 }
 
+// isBlank reports whether a line ends a header: it has nothing but its line end, of
+// which there may be more than one CR.
 func isBlank(line []byte) bool {
-	return len(line) == 1 && line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n'
+	n := len(line) - 1
+	return n >= 0 && line[n] == '\n' && len(bytes.Trim(line[:n], "\r")) == 0
 }
 
 // match finds the innermost open multipart that a line delimits, or -1. The line
 // begins with two hyphens; blanks after the boundary do not count (RFC 2046
-// section 5.1.1, transport padding).
+// section 5.1.1, transport padding). A last boundary line with text behind it counts
+// if the line is no other boundary line.
 func (s *Scanner) match(line []byte) (at int, closing bool) {
-	text := bytes.TrimRight(line[2:], " \t\r\n")
+	text := boundaryText(line)
+	at = -1
 	for i := len(s.stack) - 1; i >= 0; i-- {
-		b := s.stack[i].boundary
-		if b == "" || len(text) < len(b) || string(text[:len(b)]) != b {
+		f := &s.stack[i]
+		if f.boundary == "" || len(text) < len(f.boundary) || string(text[:len(f.boundary)]) != f.boundary {
 			continue
 		}
-		switch string(text[len(b):]) {
-		case "":
+		rest := text[len(f.boundary):]
+		if f.padded {
+			rest = bytes.TrimLeft(rest, " \t")
+		}
+		switch {
+		case len(rest) == 0:
 			return i, false
-		case "--":
+		case string(rest) == "--":
 			return i, true
+		case at < 0 && len(rest) > 2 && rest[0] == '-' && rest[1] == '-' && rest[2] != '-':
+			at = i
 		}
 	}
-	return -1, false
+	return at, at >= 0
 }
+
+// boundaryText returns what of a boundary line is compared with boundaries.
+func boundaryText(line []byte) []byte { return bytes.TrimRight(line[2:], " \t\r\n") }
 
 // delimiter ends the parts inside stack[at] before the boundary line and begins
 // the next part or the epilogue after it. It reports false if a limit forbids
@@ -266,14 +286,14 @@ func (s *Scanner) endHeader(at int64) {
 	fits := len(s.stack) < MaxDepth && s.parts < MaxParts && s.meta < MaxMetadata && !s.sealed
 	switch {
 	case p.IsMultipart():
-		boundary := p.boundary()
+		boundary, padded := p.boundary()
 		switch {
 		case boundary == "":
 			p.Type, p.Subtype, p.Params = "text", "plain", nil
 		case !fits:
 			p.Type, p.Subtype = "application", "octet-stream"
 		default:
-			top.boundary = boundary
+			top.boundary, top.padded = boundary, padded
 			s.active++
 			s.parts++ // the place of the first child, which it cannot do without
 		}

@@ -26,7 +26,9 @@ const maxGap = 64 << 10
 // decoded; type, file names, description and the other fields that [Part] keeps
 // of every part. With header set also every field of the root's header. Other
 // attachments are not searched, nor is what stands before, between and after the
-// parts of a multipart.
+// parts of a multipart. Of fields that mail systems sign or report checks with, such as
+// DKIM-Signature, ARC-Seal and Authentication-Results, only the name is searched; SEARCH
+// HEADER finds their values.
 //
 // open returns n octets of the mail from off on. It is called once for each span
 // that is needed (spans close to each other are one), one at a time and in
@@ -69,9 +71,10 @@ type span struct {
 func (s span) end() int64 { return s.off + s.n }
 
 type searcher struct {
-	ctx   context.Context
-	m     *matcher
-	spans []span
+	ctx     context.Context
+	m       *matcher
+	spans   []span
+	charset string // of raw octets in the header that is searched
 	*scratch
 }
 
@@ -112,15 +115,29 @@ func (s *searcher) part(p *Part, root bool) {
 
 // header searches a header block, or lists it for reading if it was reduced.
 func (s *searcher) header(block []byte, cut bool, p *Part) {
+	s.charset = p.rawCharset()
 	if cut {
 		s.spans = append(s.spans, span{off: p.HeaderOffset, n: p.HeaderSize, part: p, header: true})
 		return
 	}
-	for _, text := range ParseHeader(block).lines() {
+	for name, field := range ParseHeader(block).lines() {
 		if s.m.Done() {
 			return
 		}
-		s.text(DecodeHeader(Unfold(text)))
+		s.field(name, field)
+	}
+}
+
+// field searches one field of a header, its name included, or a line that is none.
+func (s *searcher) field(name, field string) {
+	if isTrace(name) {
+		s.text(name + ":")
+		return
+	}
+	text := decodeHeader(Unfold(field), s.charset)
+	s.text(text)
+	if more := addressText(name, field[len(name):], text, s.charset); more != "" {
+		s.text(more)
 	}
 }
 
@@ -135,11 +152,14 @@ func (p *Part) describe() string {
 	var b strings.Builder
 	b.WriteString("Content-Type: " + p.Type + "/" + p.Subtype)
 	params := func(list []Param) {
+		loose := "" // pieces that were not joined, which a reader may join all the same
 		for _, v := range list {
-			name := strings.TrimSuffix(v.Name, "*")
-			b.WriteString("; " + name + "=" + DecodeHeader(paramValue(list, name)))
+			b.WriteString("; " + strings.TrimSuffix(v.Name, "*") + "=" + v.decoded())
+			if splitName(v.Name).section >= 0 {
+				loose += v.decoded()
+			}
 		}
-		b.WriteString("\n")
+		b.WriteString("\n" + loose + "\n")
 	}
 	params(p.Params)
 	b.WriteString("Content-Transfer-Encoding: " + p.Encoding + "\n")
@@ -174,6 +194,7 @@ func (s *searcher) read(open func(off, n int64) (io.ReadCloser, error), spans []
 		}
 		src.left = sp.n
 		if sp.header {
+			s.charset = sp.part.rawCharset()
 			s.fields(src)
 		} else {
 			s.body(sp.part.text(src, &s.decoders))
@@ -202,33 +223,59 @@ func (s *searcher) body(r io.Reader) {
 }
 
 // maxField is how much of a field is decoded at once. An encoded-word that lies
-// across is not decoded.
-const maxField = 16 << 10
+// across is not decoded, nor is an address.
+const maxField = 28 << 10
 
 // fields searches a header block field by field.
 func (s *searcher) fields(r io.Reader) {
 	br := bufio.NewReaderSize(r, 4<<10)
-	field := s.buf[:0]
+	f := longField{searcher: s, text: s.buf[:0]}
 	begin := true // a line begins
 	for !s.m.Done() {
 		line, err := br.ReadSlice('\n')
-		if begin && len(line) > 0 && line[0] != ' ' && line[0] != '\t' || len(field)+len(line) > maxField {
-			_, _ = io.WriteString(s.m, DecodeHeader(unfoldBytes(field)))
-			field = field[:0]
-			if begin && len(line) > 0 && line[0] != ' ' && line[0] != '\t' {
-				s.m.Break()
-			}
+		if begin && len(line) > 0 && line[0] != ' ' && line[0] != '\t' {
+			f.end()
 		}
-		field = append(field, line...)
+		f.add(line)
 		begin = bytes.HasSuffix(line, newline)
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			break
 		}
 	}
-	s.text(DecodeHeader(unfoldBytes(field)))
+	f.end()
 }
 
-func unfoldBytes(b []byte) string { return strings.TrimRight(string(b), "\r\n") }
+// longField is a field that may be longer than what is decoded at once.
+type longField struct {
+	*searcher
+	text []byte
+	cut  bool // the beginning has been searched
+	skip bool // the rest is not searched
+}
+
+func (f *longField) add(line []byte) {
+	if len(f.text)+len(line) > maxField {
+		if !f.cut {
+			f.skip = isTrace(fieldName(f.text))
+			f.cut = true
+		}
+		if !f.skip {
+			_, _ = io.WriteString(f.m, decodeHeader(trimEOL(string(f.text)), f.charset))
+		}
+		f.text = f.text[:0]
+	}
+	f.text = append(f.text, line...)
+}
+
+func (f *longField) end() {
+	switch {
+	case !f.cut && len(f.text) > 0:
+		f.field(fieldName(f.text), string(f.text))
+	case f.cut && !f.skip:
+		f.searcher.text(decodeHeader(trimEOL(string(f.text)), f.charset))
+	}
+	f.text, f.cut, f.skip = f.text[:0], false, false
+}
 
 // source yields the next left octets of a read, and remembers its error.
 type source struct {
