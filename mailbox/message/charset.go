@@ -49,7 +49,10 @@ func isUTF8(label string) bool {
 // decodeRaw decodes text that was put into a header field without encoding it. It
 // is UTF-8 where it can be, else in the charset of the message.
 func decodeRaw(s, label string) string {
-	if !utf8.ValidString(s) {
+	switch {
+	case plainRaw(s):
+		return s
+	case !utf8.ValidString(s):
 		return decodeCharset(label, []byte(s))
 	}
 	name, _ := charset.Find(label)

@@ -1,16 +1,16 @@
 package message
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"strings"
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/transform"
 )
 
 // MaxPreview is how many characters a preview has at most (RFC 8970 section 3.1
@@ -19,19 +19,20 @@ const MaxPreview = 200
 
 const (
 	// previewPlain and previewHTML are how many octets of a part a preview is made
-	// of. HTML begins with style sheets.
+	// of. HTML begins with style sheets, which may be long.
 	previewPlain = 8 << 10
-	previewHTML  = 32 << 10
+	previewHTML  = 1 << 20
 	// previewParts is how many parts are tried until one has text.
 	previewParts = 8
+	// previewBlock is how much of a part is decoded at once.
+	previewBlock = 4 << 10
 )
 
 // previewing is the part of a scanner that makes the preview: of the first part
 // that is text, is no attachment, and has something to show.
 type previewing struct {
-	part  *Part  // whose body passes
-	raw   []byte // its first octets, in memory of previewMemories
-	limit int
+	part  *Part // whose body passes
+	maker *previewMaker
 	tried int
 	text  string
 }
@@ -40,33 +41,31 @@ type previewing struct {
 // any boundary line turns out to be text.
 func (v *previewing) begin(p *Part) {
 	if v.part = nil; v.text == "" && v.tried < previewParts && (p.previews() || p.IsMultipart()) {
-		if v.raw == nil {
-			v.raw = previewMemories.Get().(*[previewHTML]byte)[:]
+		if v.maker == nil {
+			v.maker = previewMakers.Get().(*previewMaker)
 		}
-		v.part, v.raw, v.limit = p, v.raw[:0], p.previewLimit()
+		v.part = p
+		v.maker.begin(p)
 	}
 }
 
-// previewMemories holds what scanners leave to the next ones.
-var previewMemories = sync.Pool{New: func() any { return new([previewHTML]byte) }}
-
-// close gives the memory back, without what was in it.
+// close gives the memory back.
 func (v *previewing) close() {
-	if v.raw != nil {
-		mem := (*[previewHTML]byte)(v.raw[:previewHTML])
-		clear(mem[:])
-		previewMemories.Put(mem)
+	if v.maker != nil {
+		v.maker.forget()
+		previewMakers.Put(v.maker)
 	}
-	v.part, v.raw = nil, nil
+	v.part, v.maker = nil, nil
 }
 
 func (v *previewing) take(b []byte) {
-	if room := v.limit - len(v.raw); v.part != nil && room > 0 {
-		v.raw = append(v.raw, b[:min(len(b), room)]...)
+	if v.part != nil {
+		v.maker.take(b)
 	}
 }
 
-// end is told of each part that ends; is says what it turned out to be.
+// end is told of each part that ends; is says what it turned out to be, and n how many
+// octets at its end, the line end before a boundary line, do not belong to it.
 func (v *previewing) end(p, is *Part) {
 	if v.part != p {
 		return
@@ -74,7 +73,7 @@ func (v *previewing) end(p, is *Part) {
 	v.part = nil
 	if is.previews() {
 		v.tried++
-		v.text = is.preview(v.raw[:min(int64(len(v.raw)), is.BodySize)])
+		v.text = v.maker.end(is.BodySize)
 	}
 }
 
@@ -83,206 +82,193 @@ func (p *Part) previews() bool {
 	return p.Type == "text" && p.Disposition != "attachment" && len(p.Children) == 0
 }
 
-func (p *Part) previewLimit() int {
-	if p.Subtype == "html" {
+func (p *Part) previewLimit() int64 {
+	if p.Type == "text" && p.Subtype == "html" {
 		return previewHTML
 	}
 	return previewPlain
 }
 
-// preview returns the preview of a part whose body begins with raw.
-func (p *Part) preview(raw []byte) string {
-	mem := scratches.Get().(*scratch)
-	defer scratches.Put(mem)
-	defer mem.forget()
-	var s string
-	for _, size := range [...]int{2 << 10, blockSize} { // mostly the first is enough
-		r, _ := p.decoder(bytes.NewReader(raw), &mem.decoders)
-		charset := p.Param("charset")
-		if !isUTF8(charset) {
-			r = charsetReader(charset, r)
+// previewMaker makes the preview of one part, whose body is written to it. It decodes a
+// block at a time, and nothing more once the preview is complete.
+type previewMaker struct {
+	decoders
+	raw     feed      // what was written and is not decoded yet
+	cte     io.Reader // removes the transfer encoding of raw
+	charset transform.Transformer
+	html    bool
+	strip   htmlText
+	line    shortener
+	left    int64 // octets that may yet be looked at
+	taken   int64
+	bytes   []byte // without transfer encoding
+	text    []byte // in UTF-8
+}
+
+var previewMakers = sync.Pool{New: func() any {
+	return &previewMaker{
+		decoders: decoders{block: previewBlock},
+		raw:      feed{b: make([]byte, 0, previewBlock)},
+		bytes:    make([]byte, 0, previewBlock/2),
+		text:     make([]byte, previewBlock),
+	}
+}}
+
+// feed is a reader of what is written to it. It is at its end once it is closed.
+type feed struct {
+	b      []byte
+	at     int
+	closed bool
+}
+
+func (f *feed) Read(p []byte) (int, error) {
+	n := copy(p, f.b[f.at:])
+	if f.at += n; n == 0 && f.closed {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (m *previewMaker) begin(p *Part) {
+	m.forget()
+	m.left = p.previewLimit()
+	m.cte, m.html = &m.raw, false
+	m.charset = lenientUTF8{}
+	if p.Type == "text" {
+		m.cte, _ = p.decoder(&m.raw, &m.decoders)
+		m.charset = charsetDecoder(p.Param("charset"))
+		m.html = p.Subtype == "html"
+	}
+}
+
+// forget lets go of what was written, and overwrites it.
+func (m *previewMaker) forget() {
+	m.decoders.forget()
+	clear(m.raw.b[:cap(m.raw.b)])
+	clear(m.bytes[:cap(m.bytes)])
+	clear(m.text)
+	m.raw = feed{b: m.raw.b[:0]}
+	m.bytes = m.bytes[:0]
+	m.strip, m.line = htmlText{quotes: true}, shortener{}
+	m.taken = 0
+	m.cte, m.charset = nil, nil
+}
+
+func (m *previewMaker) take(b []byte) {
+	b = b[:min(int64(len(b)), m.left)]
+	m.left -= int64(len(b))
+	for len(b) > 0 && !m.line.full() {
+		n := min(len(b), previewBlock-len(m.raw.b))
+		m.raw.b = append(m.raw.b, b[:n]...)
+		if b = b[n:]; len(b) > 0 {
+			// The last octets are held back: they may be the line end of a boundary line.
+			m.decode()
 		}
-		n, err := io.ReadFull(r, mem.buf[:size])
-		text := mem.buf[:n]
-		if err == nil { // there may be more
-			text = uncut(text)
-		}
-		s = strings.ToValidUTF8(decodeCharset("", text), "\ufffd")
-		if p.Subtype == "html" {
-			s = stripHTML(s)
-		}
-		if s = shorten(s); n < size || utf8.RuneCountInString(s) == MaxPreview {
+	}
+}
+
+// decode decodes what is in raw, and makes room there.
+func (m *previewMaker) decode() {
+	m.raw.at = 0
+	for !m.line.full() {
+		free := m.bytes[len(m.bytes):cap(m.bytes)]
+		n, err := m.cte.Read(free)
+		m.bytes = m.bytes[:len(m.bytes)+n]
+		m.convert(err != nil)
+		if n == 0 {
 			break
 		}
 	}
-	return s
+	m.taken += int64(len(m.raw.b))
+	m.raw.b, m.raw.at = m.raw.b[:0], 0
 }
 
-// uncut returns a text without the beginning of a character at its end.
-func uncut(b []byte) []byte {
-	for i := len(b) - 1; i >= max(0, len(b)-utf8.UTFMax); i-- {
-		if utf8.RuneStart(b[i]) {
-			if !utf8.FullRune(b[i:]) {
-				return b[:i]
-			}
+// convert converts the charset of what is in bytes, and leaves there what is incomplete.
+func (m *previewMaker) convert(final bool) {
+	src := m.bytes
+	for {
+		nDst, nSrc, err := m.charset.Transform(m.text, src, final)
+		m.show(m.text[:nDst], final && err == nil)
+		src = src[nSrc:]
+		if err != transform.ErrShortDst {
 			break
 		}
 	}
-	return b
+	if len(src) == cap(m.bytes) { // no charset needs as much to go on
+		src = nil
+	}
+	m.bytes = m.bytes[:copy(m.bytes[:cap(m.bytes)], src)]
 }
 
-// shorten returns a text on one line without what cannot be seen, cut to the
-// length of a preview.
-func shorten(s string) string {
-	var b strings.Builder
-	space, n := false, 0
-	for _, r := range s {
+func (m *previewMaker) show(text []byte, final bool) {
+	if m.html {
+		m.strip.write(&m.line, string(text), final)
+		return
+	}
+	m.line.write(text)
+}
+
+// end returns the preview of a part that turned out to have size octets.
+func (m *previewMaker) end(size int64) string {
+	if over := m.taken + int64(len(m.raw.b)) - size; over > 0 {
+		m.raw.b = m.raw.b[:max(0, int64(len(m.raw.b))-over)]
+	}
+	m.raw.closed = true
+	m.decode()
+	return m.line.String()
+}
+
+// shortener makes one line of a text, without what cannot be seen, cut to the length
+// of a preview.
+type shortener struct {
+	b     strings.Builder
+	n     int // characters in b
+	space bool
+}
+
+func (s *shortener) full() bool { return s.n >= MaxPreview }
+
+func (s *shortener) write(text []byte) {
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		text = text[size:]
 		switch {
 		case r <= ' ' || r == 0x7f:
-			space = true
+			s.space = true
 			continue
 		case r < utf8.RuneSelf:
 		case unicode.IsSpace(r) || unicode.IsControl(r):
-			space = true
+			s.space = true
 			continue
 		case unicode.Is(unicode.Cf, r) || r == '\u034f':
 			continue // such as the soft hyphens and joiners that newsletters are padded with
 		}
-		if space && n > 0 {
-			b.WriteByte(' ')
-			n++
+		if s.space && s.n > 0 {
+			s.b.WriteByte(' ')
+			s.n++
 		}
-		if space = false; n >= MaxPreview {
-			break
+		if s.space = false; s.full() {
+			return
 		}
-		b.WriteRune(r)
-		n++
+		s.b.WriteRune(r)
+		s.n++
 	}
-	return strings.TrimRight(b.String(), " ")
 }
 
-// stripHTML returns the text between the tags.
-func stripHTML(s string) string {
-	var b strings.Builder
-	quotes := true // until one is never closed
-	for s != "" {
-		i := strings.IndexByte(s, '<')
-		if i < 0 {
-			i = len(s)
-		}
-		b.WriteString(html.UnescapeString(s[:i]))
-		if s = s[i:]; s == "" {
-			break
-		}
-		if strings.HasPrefix(s, "<!--") {
-			_, s, _ = strings.Cut(s, "-->")
-			continue
-		}
-		name := tagName(s[1:])
-		if name == "" { // a lone "<"
-			b.WriteByte('<')
-			s = s[1:]
-			continue
-		}
-		var end int
-		if end, quotes = tagEnd(s, quotes); end == 0 {
-			break // the tag is cut off
-		}
-		s = s[end:]
-		switch {
-		case holdsNoText(name):
-			s = afterEnd(s, name)
-		case !isInline(name):
-			b.WriteByte(' ')
-		}
-	}
-	return b.String()
-}
+func (s *shortener) String() string { return strings.TrimRight(s.b.String(), " ") }
 
-// tagName returns the name of the tag that s begins with, after its "<", in lower
-// case, without the "/" of an end tag; "!" for declarations.
-func tagName(s string) string {
-	switch {
-	case s == "":
-		return ""
-	case s[0] == '!' || s[0] == '?':
-		return "!"
-	case s[0] == '/':
-		if s = s[1:]; s == "" || !isLetter(s[0]) {
-			return "!"
-		}
-		if name := tagName(s); !holdsNoText(name) {
-			return name
-		}
-		return "!" // an end without its beginning
-	}
-	n := 0
-	for n < len(s) && (isLetter(s[n]) || n > 0 && '0' <= s[n] && s[n] <= '9') {
-		n++
-	}
-	return lower(s[:n])
-}
-
-// holdsNoText reports whether what is inside of an element is not shown.
-func holdsNoText(name string) bool {
-	switch name {
-	case "style", "script", "head", "title", "template":
-		return true
-	}
-	return false
-}
-
-// isInline reports whether an element may stand inside of a word.
-func isInline(name string) bool {
-	switch name {
-	case "a", "b", "i", "u", "s", "em", "strong", "span", "font", "small", "big", "sub", "sup", "code", "tt", "abbr", "mark", "wbr":
-		return true
-	}
-	return false
-}
-
-func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
-
-// tagEnd returns where the tag at the beginning of s ends, 0 if it does not. A
-// ">" between quotes does not end it, unless a quote is never closed.
-func tagEnd(s string, quotes bool) (end int, still bool) {
-	if quotes {
-		quote := byte(0)
-		for i := 1; i < len(s); i++ {
-			switch c := s[i]; {
-			case quote == 0 && c == '>':
-				return i + 1, true
-			case quote == 0 && (c == '"' || c == '\''):
-				quote = c
-			case c == quote:
-				quote = 0
-			}
-		}
-	}
-	return strings.IndexByte(s, '>') + 1, false
-}
-
-// afterEnd returns what follows the end tag of an element whose content is not
-// text, or nothing.
-func afterEnd(s, name string) string {
-	for {
-		i := strings.Index(s, "</")
-		if i < 0 {
-			return ""
-		}
-		s = s[i+2:]
-		if rest, ok := cutPrefixFold(s, name); ok && (rest == "" || !isLetter(rest[0])) {
-			_, rest, _ = strings.Cut(rest, ">")
-			return rest
-		}
-	}
+func shorten(text string) string {
+	var s shortener
+	s.write([]byte(text))
+	return s.String()
 }
 
 // MakePreview makes the preview of a message that was stored without one
 // ([Message.HasPreview]). open returns n octets of the mail from off on; it is
-// called for each part that is tried, up to 32 KiB.
+// called for each part that is tried, up to 1 MiB.
 func (m *Message) MakePreview(ctx context.Context, open func(off, n int64) (io.ReadCloser, error)) (string, error) {
-	text, tried := "", 0
+	v := previewing{}
+	defer v.close()
 	var walk func(p *Part) error
 	walk = func(p *Part) error {
 		for _, c := range p.Children {
@@ -290,22 +276,28 @@ func (m *Message) MakePreview(ctx context.Context, open func(off, n int64) (io.R
 				return err
 			}
 		}
-		if text != "" || tried == previewParts || !p.previews() {
+		if v.text != "" || v.tried == previewParts || !p.previews() {
 			return ctx.Err()
 		}
-		tried++
-		r, err := open(p.BodyOffset, min(p.BodySize, int64(p.previewLimit())))
+		v.begin(p)
+		r, err := open(p.BodyOffset, min(p.BodySize, p.previewLimit()))
 		if err != nil {
 			return err
 		}
-		raw, err := io.ReadAll(r)
-		text = p.preview(raw)
+		_, err = io.Copy(v.maker, r)
+		v.end(p, p)
 		return errors.Join(err, r.Close())
 	}
 	if err := walk(m.Root); err != nil {
 		return "", fmt.Errorf("message: preview: %w", err)
 	}
-	return text, nil
+	return v.text, nil
+}
+
+// Write takes the next octets of a part.
+func (m *previewMaker) Write(b []byte) (int, error) {
+	m.take(b)
+	return len(b), nil
 }
 
 // badPreview reports whether a stored preview is none that a scanner makes.

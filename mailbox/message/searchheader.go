@@ -10,17 +10,16 @@ import (
 // header. They are those of RFC 6376, 8617, 8601, 7208 and 4870, and variants that
 // begin with "X-".
 func isTrace(name string) bool {
-	switch len(name) {
-	case 0, 1, 2, 3, 4, 5, 6, 7: // the shortest is ARC-Seal
-		return false
+	if arc, ok := cutPrefixFold(name, "arc-"); ok && arc != "" {
+		return true
 	}
-	name = lower(name)
 	for _, s := range [...]string{"dkim-signature", "authentication-results", "domainkey-signature", "received-spf"} {
-		if rest, ok := strings.CutSuffix(name, s); ok && (rest == "" || strings.HasPrefix(rest, "x-") || rest == "arc-") {
-			return true
+		if before, ok := cutSuffixFold(name, s); ok {
+			_, variant := cutPrefixFold(before, "x-")
+			return before == "" || variant
 		}
 	}
-	return strings.HasPrefix(name, "arc-")
+	return false
 }
 
 // isAddressField reports whether a field has a list of addresses (RFC 5322 sections

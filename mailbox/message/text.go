@@ -40,8 +40,16 @@ func (p *Part) text(body io.Reader, d *decoders) io.Reader {
 
 // decoders holds the buffers of decoders, to use them for one part after another.
 type decoders struct {
+	block  int // how much is read at once; blockSize if 0
 	base64 *base64Reader
 	qp     *qpReader
+}
+
+func (d *decoders) blockSize() int {
+	if d.block > 0 {
+		return d.block
+	}
+	return blockSize
 }
 
 // forget lets go of what was last read from.
@@ -58,13 +66,13 @@ func (p *Part) decoder(body io.Reader, d *decoders) (r io.Reader, known bool) {
 	switch p.Encoding {
 	case "base64":
 		if d.base64 == nil {
-			d.base64 = newBase64Reader()
+			d.base64 = newBase64Reader(d.blockSize())
 		}
 		d.base64.reset(body)
 		return d.base64, true
 	case "quoted-printable":
 		if d.qp == nil {
-			d.qp = newQPReader()
+			d.qp = newQPReader(d.blockSize())
 		}
 		d.qp.reset(body)
 		return d.qp, true

@@ -47,7 +47,14 @@ func TestDecodeBase64(t *testing.T) {
 		{"TQ=TWFu", "MMan"},
 		{"TW*Fu--TWFu\x00\xff", "ManMan"},
 		{"====TWFu", "Man"},
-		{"TWFu\r\n--\r\nfooter", "Man" + "\x7e\x8a\x2d\x7a"},
+		{"TWFu\r\n--\r\nfooter", "Man" + "\x7e\x8a\x2d\x7a"}, // nothing says that the data has ended
+		{"TWE=\r\n\r\n____\r\nlist mailing list", "Ma"},
+		{"TWE=\r\n--\r\nfooter", "Ma"},
+		{"TWE= footer", "Ma"},
+		{"TWE=\r\nunsubscribe\r\nTWFu", "Ma"},
+		{"TQ==\r\n\r\nTWE=\r\nTWFu\r\n", "MMaMan"},
+		{"TQ==\n" + strings.Repeat("TWFu", 1000) + "\nTWE=\nx y", "M" + strings.Repeat("Man", 1000) + "Ma"},
+		{"TQ==" + strings.Repeat("TWFu", 20000), "M" + strings.Repeat("Man", 20000)},
 	}
 	for _, tt := range tests {
 		assert.Equal(t, tt.want, decode(t, "base64", tt.in), "%q", tt.in)

@@ -9,56 +9,137 @@ import (
 const blockSize = 32 << 10
 
 // base64Reader decodes base64 by blocks. Octets outside of the alphabet are
-// passed over (RFC 2045 section 6.8), padding may stand anywhere, and may lack.
+// passed over (RFC 2045 section 6.8), and padding may lack. After padding only a line
+// that is base64 from its beginning to its end continues the data, as where blocks were
+// put together; other text, such as the footer of a mailing list, ends it.
 type base64Reader struct {
-	r    io.Reader
-	err  error
-	buf  []byte // what is read from r
-	in   []byte // the same without line ends, after an incomplete group
-	out  []byte
-	text []byte // the decoded octets that have not been returned
+	r      io.Reader
+	err    error
+	buf    []byte // what is read from r
+	in     []byte // the same without line ends, after an incomplete group
+	out    []byte
+	text   []byte // the decoded octets that have not been returned
+	padded bool   // the last group ended with "="
+	line   []byte // after padding: a line that is not complete yet
 }
 
-func newBase64Reader() *base64Reader {
-	return &base64Reader{
-		buf: make([]byte, blockSize), in: make([]byte, 0, blockSize+4), out: make([]byte, blockSize),
-	}
+func newBase64Reader(size int) *base64Reader {
+	return &base64Reader{buf: make([]byte, size), in: make([]byte, 0, size+4), out: make([]byte, size+4)}
 }
 
 func (d *base64Reader) reset(r io.Reader) {
 	d.r, d.err, d.in, d.text = r, nil, d.in[:0], nil
+	d.padded, d.line = false, d.line[:0]
 }
 
+// Read returns 0, nil if the source does.
 func (d *base64Reader) Read(p []byte) (int, error) {
 	for len(d.text) == 0 {
 		if d.err != nil {
 			return 0, d.err
 		}
 		var n int
-		n, d.err = d.r.Read(d.buf)
-		d.in = stripLines(d.in, d.buf[:n])
-		d.decode()
+		if n, d.err = d.r.Read(d.buf); n == 0 && d.err == nil {
+			return 0, nil
+		}
+		d.text = d.out[:0]
+		d.take(d.buf[:n])
+		if d.err != nil {
+			if len(d.line) > 0 {
+				d.judge()
+			}
+			d.endGroup()
+		}
 	}
 	n := copy(p, d.text)
 	d.text = d.text[n:]
 	return n, nil
 }
 
-// decode decodes what is in d.in, and leaves an incomplete group there.
-func (d *base64Reader) decode() {
+// take decodes what was read, up to the end of the data.
+func (d *base64Reader) take(b []byte) {
+	for len(b) > 0 {
+		if d.padded {
+			b = d.afterPadding(b)
+			continue
+		}
+		pad := bytes.IndexByte(b, '=')
+		if pad < 0 {
+			d.decode(b)
+			return
+		}
+		d.decode(b[:pad])
+		d.endGroup()
+		d.padded = true
+		b = b[pad+1:]
+	}
+}
+
+// decode decodes text without padding to d.text, and leaves an incomplete group in d.in.
+func (d *base64Reader) decode(b []byte) {
+	d.in = stripLines(d.in, b)
 	whole := len(d.in) &^ 3
-	if n, err := base64.StdEncoding.Decode(d.out, d.in[:whole]); err == nil {
-		d.text = d.out[:n]
+	if n, err := base64.StdEncoding.Decode(d.out[len(d.text):], d.in[:whole]); err == nil {
+		d.text = d.out[:len(d.text)+n]
 		d.in = append(d.in[:0], d.in[whole:]...)
 	} else {
-		d.text, d.in = decodeDirty(d.out[:0], d.in)
+		d.text, d.in = decodeDirty(d.text, d.in)
 	}
-	if d.err != nil {
-		var group []byte
-		d.text, group = decodeDirty(d.text, d.in)
-		d.text = append(d.text, endGroup(group)...)
+}
+
+// endGroup decodes an incomplete group.
+func (d *base64Reader) endGroup() {
+	var group []byte
+	d.text, group = decodeDirty(d.text, d.in)
+	d.text = append(d.text, groupOctets(group)...)
+	d.in = d.in[:0]
+}
+
+// maxJudged is how much of a line after padding is looked at.
+const maxJudged = 1 << 10
+
+// afterPadding takes the next line, and returns what follows it.
+func (d *base64Reader) afterPadding(b []byte) (rest []byte) {
+	n := bytes.IndexByte(b, '\n') + 1
+	whole := n > 0
+	if !whole {
+		n = len(b)
+	}
+	if room := maxJudged - len(d.line); n >= room {
+		n, whole = room, true
+	}
+	d.line = append(d.line, b[:n]...)
+	if whole && !d.judge() {
+		return nil
+	}
+	return b[n:]
+}
+
+// judge decides whether the line after padding continues the data. It reports false
+// if the data has ended.
+func (d *base64Reader) judge() bool {
+	line := bytes.TrimLeft(bytes.TrimRight(d.line, " \t\r\n"), "=")
+	whole := len(d.line) < maxJudged
+	d.line = d.line[:0]
+	for _, c := range line {
+		if c != '=' && unbase64(c) == 64 {
+			whole, line = true, []byte{c} // no base64
+			break
+		}
+	}
+	switch {
+	case len(line) == 0:
+		return true
+	case whole && len(line)%4 != 0 && line[len(line)-1] != '=':
 		d.in = d.in[:0]
+		if d.err == nil {
+			d.err = io.EOF
+		}
+		return false
 	}
+	d.padded = false
+	d.take(append(bytes.Clone(line), newline...))
+	return true
 }
 
 // decodeDirty decodes a character at a time. It returns the characters of an
@@ -66,12 +147,9 @@ func (d *base64Reader) decode() {
 func decodeDirty(dst, src []byte) (out, group []byte) {
 	group = src[:0]
 	for _, c := range src {
-		if c == '=' {
-			dst = append(dst, endGroup(group)...)
-			group = group[:0]
-		} else if unbase64(c) < 64 {
+		if unbase64(c) < 64 {
 			if group = append(group, c); len(group) == 4 {
-				dst = append(dst, endGroup(group)...)
+				dst = append(dst, groupOctets(group)...)
 				group = group[:0]
 			}
 		}
@@ -79,8 +157,8 @@ func decodeDirty(dst, src []byte) (out, group []byte) {
 	return dst, group
 }
 
-// endGroup decodes up to four characters.
-func endGroup(group []byte) []byte {
+// groupOctets decodes up to four characters.
+func groupOctets(group []byte) []byte {
 	var bits uint32
 	for i, c := range group {
 		bits |= uint32(unbase64(c)) << (18 - 6*i)
@@ -133,20 +211,24 @@ type qpReader struct {
 	text []byte
 }
 
-func newQPReader() *qpReader {
-	return &qpReader{buf: make([]byte, blockSize), out: make([]byte, 0, blockSize)}
+func newQPReader(size int) *qpReader {
+	return &qpReader{buf: make([]byte, size), out: make([]byte, 0, size)}
 }
 
 func (d *qpReader) reset(r io.Reader) {
 	d.r, d.err, d.n, d.text = r, nil, 0, nil
 }
 
+// Read returns 0, nil if the source does.
 func (d *qpReader) Read(p []byte) (int, error) {
 	for len(d.text) == 0 {
 		if d.err != nil {
 			return 0, d.err
 		}
 		n, err := d.r.Read(d.buf[d.n:])
+		if n == 0 && err == nil {
+			return 0, nil
+		}
 		d.n += n
 		d.err = err
 		d.fill()

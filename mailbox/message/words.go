@@ -218,5 +218,5 @@ func (h Header) label(text string) string {
 
 // plainRaw reports whether raw text is read alike in every charset.
 func plainRaw(s string) bool {
-	return utf8.ValidString(s) && !strings.Contains(s, "\x1b") && !strings.Contains(s, "~{")
+	return strings.IndexByte(s, 0x1b) < 0 && utf8.ValidString(s) && !strings.Contains(s, "~{")
 }
