@@ -126,7 +126,9 @@ func TestCorpus(t *testing.T) {
 func requireSound(t testing.TB, m *Message, mail []byte) {
 	t.Helper()
 	require.EqualValues(t, len(mail), m.Size)
-	require.NoError(t, m.check(), "a scanned message must pass the check of Decode")
+	again, err := Decode(m.Encode())
+	require.NoError(t, err, "a scanned message must pass the check of Decode")
+	require.Equal(t, m, again)
 	if !m.HeaderCut {
 		require.Equal(t, string(mail[:m.Root.HeaderSize]), string(m.Header))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -161,6 +162,60 @@ func TestDecodeCanonical(t *testing.T) {
 	}
 }
 
+// What is refused costs little, however many elements it claims to have or has.
+func TestDecodeRefusedCost(t *testing.T) {
+	head := "\x96\x02" + "\xce\x01\x00\x00\x00" + "\xc4\x00" + "\xc2"
+	part := func(typ string, params, children string) string {
+		return "\xdc\x00\x12" + typ + "\xa1x" + params + "\xa0\xa0" + "\xa47bit" + "\xa0\xa0\xa0" + "\x90" + "\x90" +
+			"\x00\x00" + "\xce\x01\x00\x00\x00" + "\x00" + "\xc4\x00\xc2" + children
+	}
+	leaf := part("\xa1x", "\x90", "\x90")
+	full := part("\xa1x", "\xdc\x00\x80"+strings.Repeat("\xa1p\xa0", 64), "\x90")
+	deep := strings.Repeat(part("\xa9multipart", "\x90", "\x91"), 5000)
+	for name, stored := range map[string]string{
+		"parts in the wrong place": head + part("\xa9multipart", "\x90", "\xdc\x03\xe7"+strings.Repeat(leaf, 999)) + "\xa0",
+		"full parts":               head + part("\xa9multipart", "\x90", "\xdc\x03\xe7"+strings.Repeat(full, 999)) + "\xa0",
+		"depth":                    head + deep,
+		"children claimed":         head + part("\xa9multipart", "\x90", "\xdd\x7f\xff\xff\xff") + strings.Repeat("\xc0", 1<<19),
+		"params claimed":           head + part("\xa1x", "\xdd\x7f\xff\xff\xff", "\x90") + strings.Repeat("\xa0", 1<<19),
+		"languages":                head + strings.Replace(leaf, "\x90\x90\x00", "\x90\xdd\x00\x07\xff\xff", 1) + strings.Repeat("\xa0", 1<<19),
+		"header claimed":           "\x96\x02\x00\xc6\x7f\xff\xff\xff" + strings.Repeat("x", 1<<19),
+		"long header":              "\x96\x02\x00\xc6\x00\x07\xff\x00" + strings.Repeat("x", 1<<19),
+		"too long":                 head + strings.Repeat("\xa0", MaxEncoded),
+		"no end":                   head + leaf,
+	} {
+		b := []byte(stored)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Decode(b)
+		runtime.ReadMemStats(&after)
+		require.Error(t, err, name)
+		require.LessOrEqual(t, after.TotalAlloc-before.TotalAlloc, uint64(2*len(b)+1024), name)
+		require.LessOrEqual(t, testing.AllocsPerRun(3, func() { _, _ = Decode(b) }), 8.0, name)
+	}
+}
+
+// What the scanner makes of the costliest mail is within the limits of what is stored.
+func TestEncodeLimit(t *testing.T) {
+	const head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+	longest := 0
+	for _, mail := range []string{
+		head + strings.Repeat("--b\r\nContent-Type: x/y; "+strings.Repeat("a*0=é%; a*1*=b; ", 60)+"\r\n\r\nx\r\n", 1500),
+		"Content-Type: text/plain; a*0*=x; a*1=" + strings.Repeat("é", MaxHeader/2) + "\r\n\r\n",
+		head + strings.Repeat("--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: "+strings.Repeat("s", 8000)+"\r\n\r\nx\r\n", 100),
+		head + strings.Repeat("--b\r\nContent-Language: "+strings.Repeat("e,", 80)+"\r\nContent-Description: "+strings.Repeat("d", 900)+"\r\n\r\nx\r\n", 1500),
+		head + strings.Repeat("--b\r\nContent-Type: x/y; "+strings.Repeat("aaaaaaaa=; ", 60)+"\r\n\r\nx\r\n", 1500),
+	} {
+		m := scanAll([]byte(mail))
+		b := m.Encode()
+		longest = max(longest, len(b))
+		got, err := Decode(b)
+		require.NoError(t, err)
+		require.Equal(t, m, got)
+	}
+	require.Greater(t, longest, 200<<10)
+}
+
 func FuzzStored(f *testing.F) {
 	for _, mail := range corpus(f) {
 		if m := scanAll(mail); m.Size < 8<<10 {
@@ -187,7 +242,7 @@ func TestReadHeader(t *testing.T) {
 		b := m.Encode()
 		h, cut, err := ReadHeader(b)
 		require.NoError(t, err, name)
-		require.Equal(t, ParseHeader(m.Header), h, name)
+		require.Equal(t, m.HeaderFields(), h, name)
 		require.Equal(t, m.HeaderCut, cut, name)
 		for n := range min(len(b), 20) {
 			_, _, err := ReadHeader(b[:n])

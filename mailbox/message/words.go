@@ -100,37 +100,34 @@ func encodedWord(s string) (w word, rest string, ok bool) {
 	return w, s[n:], true
 }
 
+// maxCharset is the longest label of a charset with its language, in octets.
+const maxCharset = 200
+
 // encodedWordLen returns the length of the encoded-word that s begins with, 0 if it
 // begins with none.
 func encodedWordLen(s string) int {
 	if !strings.HasPrefix(s, "=?") {
 		return 0
 	}
-	end := nextWord(s)
-	charset, tail, _ := strings.Cut(s[2:end], "?")
-	if charset == "" || strings.ContainsAny(charset, " \t=") || len(tail) < 2 || tail[1] != '?' ||
-		strings.IndexByte("qQbB", tail[0]) < 0 {
+	charset, _, ok := strings.Cut(s[2:min(len(s), 2+maxCharset)], "?")
+	at := len("=?") + len(charset) + len("?q?")
+	if !ok || charset == "" || strings.ContainsAny(charset, " \t=") || len(s) < at || s[at-1] != '?' ||
+		strings.IndexByte("qQbB", s[at-2]) < 0 {
 		return 0
 	}
-	text := strings.Index(tail[2:], "?=")
-	if text < 0 {
-		return 0
-	}
-	return len("=?") + len(charset) + len("?q?") + text + len("?=")
-}
-
-// nextWord returns where in s, which begins with "=?", another encoded-word may begin,
-// and one octet more: its "=" may be the end of the first.
-func nextWord(s string) int {
-	for i := 2; ; i++ {
-		n := strings.Index(s[i:], "=?")
+	for i := at; i < len(s)-1; i++ {
+		n := strings.IndexByte(s[i:], '?')
 		if n < 0 {
-			return len(s)
+			return 0
 		}
-		if i += n; !strings.HasPrefix(s[i:], "=?=") { // that is the end of a word
-			return i + 1
+		switch i += n; {
+		case i+1 < len(s) && s[i+1] == '=':
+			return i + len("?=")
+		case i > at && s[i-1] == '=': // another word begins
+			return 0
 		}
 	}
+	return 0
 }
 
 func decodeQ(s string) []byte {
