@@ -97,6 +97,9 @@ func TestThreadReferences(t *testing.T) {
 		}, "(1 3)(2)"},
 		"itself":          {[]string{"Message-ID: <1@x>\nReferences: <1@x>"}, "(1)"},
 		"itself and more": {[]string{"Message-ID: <1@x>\nReferences: <2@x> <1@x>", "Message-ID: <2@x>"}, "(2 1)"},
+		"its own word breaks a link that others made": {[]string{
+			"Message-ID: <1@x>\nReferences: <0@x> <2@x>", "Message-ID: <0@x>", "Message-ID: <2@x>\nReferences: <1@x>",
+		}, "(2)(3 1)"},
 		"a circle of two": {[]string{"Message-ID: <1@x>\nReferences: <2@x>", "Message-ID: <2@x>\nReferences: <1@x>"}, "(2 1)"},
 		"a circle of three": {[]string{
 			"Message-ID: <1@x>\nReferences: <3@x>", "Message-ID: <2@x>\nReferences: <1@x>", "Message-ID: <3@x>\nReferences: <2@x>",

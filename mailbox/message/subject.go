@@ -2,6 +2,7 @@ package message
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -11,11 +12,11 @@ import (
 const maxSubject = 4 << 10
 
 // BaseSubject returns what of a subject its conversation shares (RFC 5256 section
-// 2.1): decoded, without "Re:", "Fwd:", "[list]" and "(fwd)" around it, each run
-// of blanks one space. reply says that one of these marked it as a reply or as
-// forwarded. text is the text of a Subject field, unfolded.
-func BaseSubject(text string) (base string, reply bool) {
-	s := strings.Join(strings.Fields(DecodeHeader(text[:min(len(text), maxSubject)])), " ")
+// 2.1): without "Re:", "Fwd:", "[list]" and "(fwd)" around it, each run of blanks one
+// space. reply says that one of these marked it as a reply or as forwarded. decoded is
+// the text of a Subject field as [Header.Decode] returns it.
+func BaseSubject(decoded string) (base string, reply bool) {
+	s := strings.Join(strings.Fields(decoded[:min(len(decoded), maxSubject)]), " ")
 	for {
 		for {
 			rest, ok := cutSuffixFold(s, "(fwd)")
@@ -98,15 +99,18 @@ func cutSuffixFold(s, suffix string) (string, bool) {
 }
 
 // Collate returns a text in the form in which sorting compares texts, byte by
-// byte: letters that differ in case are equal, and characters are decomposed (as
-// i;unicode-casemap, RFC 5051).
+// byte: i;unicode-casemap (RFC 5051 section 2). Letters are in title case, so that "_"
+// and "[" are behind them, and characters are decomposed.
 func Collate(s string) string {
+	plain := true
 	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return Fold(norm.NFKD.String(s))
-		}
+		plain = plain && s[i] < utf8.RuneSelf
 	}
-	return Fold(s)
+	s = strings.Map(unicode.ToTitle, s)
+	if plain {
+		return s
+	}
+	return norm.NFKD.String(s)
 }
 
 // AppendMessageIDs appends the message IDs in the text of a References,

@@ -38,7 +38,7 @@ func TestBaseSubject(t *testing.T) {
 		{"[a[b] Hello", "[a[b] Hello", false},
 		{"=?utf-8?q?Re=3A_Gr=C3=BC=C3=9Fe?=", "Grüße", true},
 	} {
-		base, reply := BaseSubject(c.text)
+		base, reply := BaseSubject(DecodeHeader(c.text))
 		require.Equal(t, c.base, base, "%q", c.text)
 		require.Equal(t, c.reply, reply, "%q", c.text)
 	}
@@ -47,7 +47,12 @@ func TestBaseSubject(t *testing.T) {
 func TestCollate(t *testing.T) {
 	require.Equal(t, Collate("GRÜSSE"), Collate("grüsse"))
 	require.Equal(t, Collate("é"), Collate("E\u0301"))
-	require.Equal(t, "plain text", Collate("Plain  Text"))
+	require.Equal(t, "PLAIN TEXT", Collate("Plain Text"))
+	require.Equal(t, Collate("σ"), Collate("ς"))
+	require.Equal(t, Collate("k"), Collate("\u212a"), "Kelvin")
+	require.Equal(t, "\u01c5"[:0]+"D"+"z\u030c", Collate("\u01c6"), "title case, not upper case, and then decomposed")
+	sorted := []string{"a", "B", "c", "[", "_", "é"}
+	require.IsIncreasing(t, []string{Collate(sorted[0]), Collate(sorted[1]), Collate(sorted[2]), Collate(sorted[3]), Collate(sorted[4])})
 }
 
 func TestMessageIDs(t *testing.T) {

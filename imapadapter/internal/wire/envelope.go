@@ -23,18 +23,28 @@ func (e *Encoder) legible(s string) string {
 func (e *Encoder) Envelope(header []byte) {
 	env := message.ParseEnvelope(message.ParseHeader(header))
 	e.Text("(")
-	e.header(env.Date)
+	e.field(env.Date, env.HasDate)
 	e.Text(" ")
-	e.header(env.Subject)
+	e.field(env.Subject, env.HasSubject)
 	for _, list := range [][]message.Address{env.From, env.Sender, env.ReplyTo, env.To, env.Cc, env.Bcc} {
 		e.Text(" ")
 		e.addresses(list)
 	}
 	e.Text(" ")
-	e.header(env.InReplyTo)
+	e.field(env.InReplyTo, env.HasInReplyTo)
 	e.Text(" ")
-	e.header(env.MessageID)
+	e.field(env.MessageID, env.HasMessageID)
 	e.Text(")")
+}
+
+// field appends the text of a field: an empty string if it is empty, and NIL only if it
+// is absent.
+func (e *Encoder) field(text string, has bool) {
+	if !has {
+		e.Text("NIL")
+		return
+	}
+	e.value(text)
 }
 
 func (e *Encoder) addresses(list []message.Address) {

@@ -186,7 +186,7 @@ func (c *Candidate) head(ctx context.Context) (*message.Header, error) {
 		if err != nil {
 			return nil, err
 		}
-		h = message.ParseHeader(raw)
+		h = message.ParseHeader(raw).WithCharset(c.meta.Charset())
 	}
 	c.header = &h
 	return c.header, nil
@@ -198,8 +198,8 @@ func (c *Candidate) headerMatches(ctx context.Context, q *Query) (bool, error) {
 		return false, err
 	}
 	want := message.Fold(q.Text)
-	for v := range h.Values(q.Field) {
-		if q.Text == "" || strings.Contains(message.Fold(message.DecodeHeader(v)), want) {
+	for text := range h.SearchTexts(q.Field) {
+		if strings.Contains(message.Fold(text), want) {
 			return true, nil
 		}
 	}

@@ -147,7 +147,7 @@ func (c *Candidate) sortValues(ctx context.Context, by []SortBy) ([]sortValue, e
 		case SortDate:
 			values[i].number = sentDate(f.date, c.Date)
 		case SortSubject:
-			base, _ := message.BaseSubject(f.subject)
+			base, _ := message.BaseSubject(f.header.Decode(f.subject))
 			values[i].text = sortText(base)
 		case SortFrom:
 			values[i].text = sortText(first(f.from).Mailbox)
@@ -156,22 +156,25 @@ func (c *Candidate) sortValues(ctx context.Context, by []SortBy) ([]sortValue, e
 		case SortCc:
 			values[i].text = sortText(first(f.cc).Mailbox)
 		case SortDisplayFrom:
-			values[i].text = sortText(displayed(first(f.from)))
+			values[i].text = sortText(displayed(f.header, first(f.from)))
 		case SortDisplayTo:
-			values[i].text = sortText(displayed(first(f.to)))
+			values[i].text = sortText(displayed(f.header, first(f.to)))
 		}
 	}
 	return values, nil
 }
 
 // sortFields are the texts of the header fields that sorting asks for.
-type sortFields struct{ date, subject, from, to, cc string }
+type sortFields struct {
+	header                      message.Header
+	date, subject, from, to, cc string
+}
 
 // readSortFields reads the kept header, which has these fields also if it is a
 // reduced one.
 func readSortFields(h message.Header) *sortFields {
 	f := h.First("Date", "Subject", "From", "To", "Cc")
-	return &sortFields{date: f[0], subject: f[1], from: f[2], to: f[3], cc: f[4]}
+	return &sortFields{header: h, date: f[0], subject: f[1], from: f[2], to: f[3], cc: f[4]}
 }
 
 // sentDate returns the date in a Date field, or INTERNALDATE if there is none (RFC
@@ -196,12 +199,12 @@ func first(field string) message.Address {
 
 // displayed returns what RFC 5957 section 3 sorts an address by: its display
 // name, else the address, or the name of the group that it begins.
-func displayed(a message.Address) string {
+func displayed(h message.Header, a message.Address) string {
 	switch {
 	case a.Name != "":
-		return message.DecodeHeader(a.Name)
+		return h.Decode(a.Name)
 	case a.Host == "":
-		return message.DecodeHeader(a.Mailbox)
+		return h.Decode(a.Mailbox)
 	}
 	return a.Mailbox + "@" + a.Host
 }

@@ -66,7 +66,7 @@ func (t *Threader) Add(ctx context.Context, c *Candidate) error {
 		return err
 	}
 	f := h.First("Date", "Subject", "Message-ID", "References", "In-Reply-To")
-	base, reply := message.BaseSubject(f[1])
+	base, reply := message.BaseSubject(h.Decode(f[1]))
 	m := &threaded{Found: c.Found, date: sentDate(f[0], c.Date), subject: sortText(base), reply: reply}
 	if t.how == ThreadReferences {
 		t.refs.add(m, readMessageIDs(f[2], f[3], f[4]))
@@ -199,11 +199,11 @@ func (t *references) add(m *threaded, ids messageIDs) {
 		n = t.make(m) // a second message of that ID is known by none
 	}
 	// 1.A: those it refers to follow on each other, unless they are known to
-	// follow on something else.
+	// follow on something else. What a message says of itself counts for nothing.
 	var last *node
 	for _, id := range ids.refs {
 		ref := t.node(id)
-		if ref == nil {
+		if ref == nil || ref == n {
 			continue
 		}
 		if last != nil && ref.parent == nil && mayFollow(ref, last) {
@@ -211,11 +211,10 @@ func (t *references) add(m *threaded, ids messageIDs) {
 		}
 		last = ref
 	}
-	// 1.B: what the message itself says counts more than what others said.
-	if last == nil {
-		n.leave()
-	} else if mayFollow(n, last) {
-		n.leave()
+	// 1.B: what the message itself says counts more than what others said. The link
+	// that they made is broken first: it goes also if the new one cannot be made.
+	n.leave()
+	if last != nil && mayFollow(n, last) {
 		n.follow(last)
 	}
 }
