@@ -127,3 +127,19 @@ func TestFlags(t *testing.T) {
 		assert.NotEmpty(t, parse(text, func(p *Parser) { p.Flags() }), "%q", text)
 	}
 }
+
+// RFC 9051 section 7.5.2: an absent field is NIL, an empty one is an empty string.
+func TestEnvelopeOfEmptyFields(t *testing.T) {
+	for header, want := range map[string]string{
+		"Date:\r\nSubject: \r\nIn-Reply-To:\r\nMessage-ID:\r\n\r\n": `("" "" NIL NIL NIL NIL NIL NIL "" "")`,
+		"\r\n": `(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)`,
+		"From: Big Ben ben@b.example\r\nTo: x y\r\n\r\n": `(NIL NIL (("Big Ben" NIL "ben" "b.example")) (("Big Ben" NIL "ben" "b.example")) ` +
+			`(("Big Ben" NIL "ben" "b.example")) (("x y" NIL "MISSING_MAILBOX" "MISSING_DOMAIN")) NIL NIL NIL NIL)`,
+	} {
+		e := &Encoder{}
+		e.Envelope([]byte(header))
+		if string(e.B) != want {
+			t.Errorf("%q: %s, want %s", header, e.B, want)
+		}
+	}
+}
