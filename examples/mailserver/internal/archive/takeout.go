@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Takeout returns the folders of a mail archive of Google Takeout: an mbox, or a
@@ -124,10 +125,13 @@ type labelled struct {
 
 // takeoutPlace is where a message is.
 type takeoutPlace struct {
-	file *mbox
-	span
-	sum messageSum
+	file              *mbox
+	begin, start, end int64 // of the From line, and of the message
+	date              int64 // of the From line, seconds since 1970; 0 if it has none
+	sum               messageSum
 }
+
+func (p *takeoutPlace) weight() int64 { return p.end - p.begin }
 
 // maxErrors bounds how many errors are kept about a source.
 const maxErrors = 1000
@@ -179,14 +183,18 @@ func (t *takeout) add(m *mbox, f io.ReaderAt, sp span) error {
 		return nil
 	}
 	t.seen[sum] = true
+	at := takeoutPlace{file: m, begin: sp.begin, start: sp.start, end: sp.end, sum: sum}
+	if date := fromDate(sp.from); !date.IsZero() {
+		at.date = date.Unix()
+	}
 	for _, p := range places {
 		b := t.boxes[p.name]
 		if b == nil {
 			b = &labelled{use: p.use}
 			t.boxes[p.name] = b
 		}
-		b.weight += sp.next - sp.begin
-		b.places = append(b.places, takeoutPlace{m, sp, sum})
+		b.weight += at.weight()
+		b.places = append(b.places, at)
 	}
 	return nil
 }
@@ -237,15 +245,15 @@ func (t *takeout) messages(b *labelled) iter.Seq2[Message, error] {
 
 // message finds what is known of a message.
 func (p *takeoutPlace) message(f io.ReaderAt) (Message, error) {
-	msg := Message{Name: p.file.name(p.begin), Weight: p.next - p.begin, Date: fromDate(p.from), Key: fmt.Sprintf("%x", p.sum)}
-	head, err := p.head(f)
+	msg := Message{Name: p.file.name(p.begin), Weight: p.weight(), Key: fmt.Sprintf("%x", p.sum)}
+	head, err := span{start: p.start, end: p.end}.head(f)
 	if err != nil {
 		return msg, err
 	}
 	n, labels := googleFields(head)
 	_, msg.Flags = gmailPlaces(labels)
-	if msg.Date.IsZero() {
-		msg.Date = readStatus(head[n:]).date
+	if msg.Date = readStatus(head[n:]).date; p.date != 0 {
+		msg.Date = time.Unix(p.date, 0).UTC()
 	}
 	msg.Open = p.file.open(p.start+int64(n), p.end)
 	return msg, nil

@@ -216,3 +216,19 @@ func TestSplitLabels(t *testing.T) {
 		assert.Equal(t, want, splitLabels(value), value)
 	}
 }
+
+// Whatever a Takeout holds, every message can be read, and its key is its own.
+func FuzzTakeout(f *testing.F) {
+	f.Add([]byte("X-GM-THRID: 1\nX-Gmail-Labels: Inbox,a/b\nSubject: x\n\ny\n\n" + takeoutLine + "X-GM-THRID: 1\n"))
+	f.Add([]byte("X-Gmail-Labels: =?utf-8?Q?\"a,b\"?=\n ,c\n\n" + takeoutLine + "X-GM-THRID: 1\n\n" + takeoutLine))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file := filepath.Join(t.TempDir(), "all.mbox")
+		write(t, file, takeoutLine+string(b))
+		folders, _, _ := Takeout(t.Context(), file, Options{})
+		require.NotEmpty(t, folders)
+		for _, f := range folders {
+			require.NotEmpty(t, f.Name)
+			readFolder(t, f)
+		}
+	})
+}
