@@ -10,7 +10,7 @@ import (
 // listed: before a login and after it.
 var (
 	baseCaps  = []string{"IMAP4rev2", "IMAP4rev1", "SASL-IR"}
-	loginCaps = []string{"LITERAL-", "AUTH=PLAIN", "AUTH=OAUTHBEARER", "ID"}
+	loginCaps = []string{"LITERAL-", "AUTH=PLAIN", "AUTH=OAUTHBEARER", "AUTH=XOAUTH2", "ID"}
 	userCaps  = []string{
 		"UNSELECT",           // RFC 3691
 		"ENABLE",             // RFC 5161

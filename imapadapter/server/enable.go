@@ -58,5 +58,11 @@ func (r *request) enable() error {
 	return nil
 }
 
-// knowsModSeq notes that the client knows mod-sequences (RFC 7162 section 3.1).
-func (r *request) knowsModSeq() { r.enabled.condstore = true }
+// knowsModSeq notes that the client knows mod-sequences. The first command that says so
+// is answered with the one of the selected mailbox (RFC 7162 section 3.1).
+func (r *request) knowsModSeq() {
+	if !r.enabled.condstore && r.view != nil {
+		r.ok("HIGHESTMODSEQ "+num(r.view.HighestModSeq()), "Highest mod-sequence")
+	}
+	r.enabled.condstore = true
+}

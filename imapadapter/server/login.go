@@ -190,6 +190,8 @@ func (r *request) authenticate() error {
 		return r.plain(initial)
 	case sasl.OAuthBearer:
 		return r.oauthBearer(initial)
+	case "XOAUTH2":
+		return r.xoauth2(initial)
 	}
 	return no("", "SASL mechanism is not supported")
 }
@@ -307,6 +309,36 @@ func (r *request) oauthBearer(response []byte) error {
 		}
 		return failed
 	}
+}
+
+// xoauth2 handles the mechanism XOAUTH2, the one of Google and Microsoft from before
+// OAUTHBEARER: "user=" name ^A "auth=Bearer " token ^A ^A. A login that failed is shown to
+// the client as by oauthBearer.
+func (r *request) xoauth2(response []byte) error {
+	if response == nil {
+		var err error
+		if response, err = r.challenge(nil); err != nil {
+			return err
+		}
+	}
+	defer clear(response)
+	fields := bytes.Split(response, []byte{1})
+	if len(fields) != 4 || len(fields[2])+len(fields[3]) > 0 {
+		return bad("Malformed SASL response")
+	}
+	name, named := bytes.CutPrefix(fields[0], []byte("user="))
+	const bearer = "auth=bearer "
+	if !named || len(fields[1]) < len(bearer) || !strings.EqualFold(string(fields[1][:len(bearer)]), bearer) {
+		return bad("Malformed SASL response")
+	}
+	failed := r.enter(string(name), fields[1][len(bearer):])
+	if failed == nil {
+		return nil
+	}
+	if _, err := r.challenge([]byte(`{"status":"400","schemes":"Bearer"}`)); err != nil {
+		return err
+	}
+	return failed
 }
 
 // decodeName decodes a saslname (RFC 5801 section 4), which go-sasl leaves as it is.

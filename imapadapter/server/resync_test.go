@@ -44,6 +44,7 @@ func TestReturningClient(t *testing.T) {
 	for n := 125; n < 100_000; n = min(2*n, 100_000) {
 		p.ok(fmt.Sprintf("COPY 1:%d INBOX", min(n, 100_000-n)))
 	}
+	p.ok("ENABLE CONDSTORE")
 	status := p.ok("STATUS INBOX (MESSAGES HIGHESTMODSEQ UIDVALIDITY)")[0]
 	var known, validity uint64
 	_, err := fmt.Sscanf(status, "* STATUS INBOX (MESSAGES 100000 HIGHESTMODSEQ %d UIDVALIDITY %d)", &known, &validity)

@@ -59,7 +59,7 @@ func (r *request) find(args *wire.Search) error {
 }
 
 func (r *request) queryBuilder() *translate.QueryBuilder {
-	return &translate.QueryBuilder{Set: r.set}
+	return &translate.QueryBuilder{Set: r.searchSet}
 }
 
 // query returns what a client looks for in the selected mailbox.

@@ -19,13 +19,13 @@ func (r *request) open() error {
 	case args.QResync != nil && args.QResync.MatchSeqs != nil && r.enabled.uidonly:
 		return errUIDRequired
 	}
-	if args.CondStore || args.QResync != nil {
-		r.knowsModSeq()
-	}
 	if r.view != nil {
 		r.ok("CLOSED", "Previous mailbox is now closed")
 	}
 	r.deselect()
+	if args.CondStore || args.QResync != nil {
+		r.knowsModSeq()
+	}
 	view, err := r.account.Select(r.ctx, args.Mailbox, readOnly)
 	if err != nil {
 		return r.fail(err)

@@ -50,6 +50,8 @@ func TestTokens(t *testing.T) {
 	p := w.dial()
 	p.ok("AUTHENTICATE OAUTHBEARER " + bearer)
 	p.ok("SELECT INBOX")
+	google := base64.StdEncoding.EncodeToString([]byte("user=" + user + "\x01auth=Bearer " + secret + "\x01\x01"))
+	w.dial().ok("AUTHENTICATE XOAUTH2 " + google)
 	infos, err := w.account.Tokens(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, w.account.RevokeToken(t.Context(), infos[0].ID))

@@ -77,8 +77,7 @@ func highest(found []mailbox.Found) (n mailbox.ModSeq) {
 }
 
 // writeESort writes an ESEARCH response (RFC 5267 section 3): MIN and MAX are the
-// first and the last in the order that was asked for, and so are lists, in which a
-// range would have an order of its own.
+// first and the last in the order that was asked for, and lists are in that order too.
 func (r *request) writeESort(o *wire.SearchReturn, found []mailbox.Found, exact translate.UIDRun, modseq bool) {
 	w, some := r.w, len(found) > 0
 	w.Text("* ESEARCH (TAG ")
@@ -127,13 +126,17 @@ func (r *request) writeESort(o *wire.SearchReturn, found []mailbox.Found, exact 
 	w.end()
 }
 
+// writeOrder writes results in their order. Neighbours that ascend are one range.
 func (r *request) writeOrder(found []mailbox.Found) {
-	for i, f := range found {
-		if i > 0 {
-			r.w.Text(",")
+	var runs []wire.Range
+	for _, f := range found {
+		n := uint32(f.Index) + 1
+		if r.uid {
+			n = uint32(f.UID)
 		}
-		r.w.Text(r.number(f))
+		runs = wire.Add(runs, n)
 	}
+	r.w.Set(runs)
 }
 
 // partOf returns the run of results that is asked for.

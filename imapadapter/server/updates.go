@@ -16,12 +16,47 @@ func (r *request) selected(set wire.Set) (mailbox.Set, error) {
 	return r.set(set, r.uid)
 }
 
-// set returns the messages that a client names.
+// set returns the messages that a client names. "$" among others (RFC 9051 section 9,
+// sequence-set) makes UIDs of all of them.
 func (r *request) set(set wire.Set, uids bool) (mailbox.Set, error) {
-	if !uids && !set.Saved && r.enabled.uidonly {
+	if !uids && len(set.Ranges) > 0 && r.enabled.uidonly {
 		return mailbox.Set{}, errUIDRequired
 	}
-	return translate.Set(r.view, set, uids, r.saved)
+	if !set.Saved || len(set.Ranges) == 0 {
+		return translate.Set(r.view, set, uids, r.saved)
+	}
+	named, err := translate.Set(r.view, wire.Set{Ranges: set.Ranges}, uids, nil)
+	if err != nil || uids {
+		return mailbox.Set{Ranges: append(named.Ranges, r.saved...), UID: true}, err
+	}
+	var run translate.UIDRun
+	for f, err := range r.view.Search(r.ctx, &mailbox.Query{Op: mailbox.OpSet, Set: named}) {
+		if err != nil {
+			return mailbox.Set{}, r.fail(err)
+		}
+		run.Add(f.Index, f.UID)
+	}
+	return mailbox.Set{Ranges: append(run.Ranges, r.saved...), UID: true}, nil
+}
+
+// searchSet is set for a search key: sequence numbers beyond the last message find
+// nothing.
+func (r *request) searchSet(set wire.Set, uids bool) (mailbox.Set, error) {
+	if uids {
+		return r.set(set, true)
+	}
+	last := uint32(r.view.Len())
+	there := wire.Set{Saved: set.Saved}
+	for _, n := range set.Ranges {
+		if n.First != mailbox.Star && n.Last != mailbox.Star {
+			n.First, n.Last = min(n.First, n.Last), min(max(n.First, n.Last), last)
+			if n.First > last {
+				continue
+			}
+		}
+		there.Ranges = append(there.Ranges, n)
+	}
+	return r.set(there, false)
 }
 
 // update notifies the client of what happened in the mailbox; with hold expunged

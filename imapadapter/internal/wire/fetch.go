@@ -40,8 +40,8 @@ type Section struct {
 // Partial is <offset.count>: bytes of a section.
 type Partial struct{ Offset, Count int64 }
 
-// PartialRange is a run of results, counted from the first or with negative
-// numbers from the last (RFC 9394 section 3.1).
+// PartialRange is a run of results, counted from the first or with negative numbers from
+// the last (RFC 9394 section 3.1). First is the one closer to where counting begins.
 type PartialRange struct{ First, Last int64 }
 
 // Of returns the run of ascending numbers that is asked for.
@@ -82,6 +82,9 @@ func (p *Parser) PartialRange() *PartialRange {
 	r := &PartialRange{First: number()}
 	p.Expect(':')
 	r.Last = number()
+	if sign*r.First > sign*r.Last {
+		r.First, r.Last = r.Last, r.First
+	}
 	return r
 }
 

@@ -6,8 +6,7 @@ import "strconv"
 // for "*", the last message.
 type Range struct{ First, Last uint32 }
 
-// Set is a sequence-set: sequence numbers or UIDs, or with Saved the "$" of RFC
-// 5182.
+// Set is a sequence-set: sequence numbers or UIDs, and with Saved the "$" of RFC 5182.
 type Set struct {
 	Ranges []Range
 	Saved  bool
@@ -15,11 +14,15 @@ type Set struct {
 
 // Set takes a sequence-set.
 func (p *Parser) Set() Set {
-	if p.Try('$') {
-		return Set{Saved: true}
-	}
 	var s Set
 	for !p.Failed() {
+		if p.Try('$') {
+			s.Saved = true
+			if !p.Try(',') {
+				break
+			}
+			continue
+		}
 		r := Range{First: p.setNumber()}
 		r.Last = r.First
 		if p.Try(':') {

@@ -64,12 +64,15 @@ func TestSets(t *testing.T) {
 		assert.Equal(t, Set{Ranges: want}, p.Set(), "%q", text)
 		assert.NoError(t, p.End())
 	}
-	p := NewParser([]byte("$"))
-	assert.Equal(t, Set{Saved: true}, p.Set())
-	for _, text := range []string{"", "0", "1,", ",1", "1:", ":1", "1:2:3", "a", "1-2", "4294967296", "$,1", "1,$", "1 :2"} {
+	for text, want := range map[string][]Range{"$": nil, "1,$": {{1, 1}}, "$,1": {{1, 1}}, "1,$,3:4": {{1, 1}, {3, 4}}} {
+		p := NewParser([]byte(text))
+		assert.Equal(t, Set{Ranges: want, Saved: true}, p.Set(), "%q", text)
+		assert.NoError(t, p.End())
+	}
+	for _, text := range []string{"", "0", "1,", ",1", "1:", ":1", "1:2:3", "a", "1-2", "4294967296", "$,", "$1", "1,,$", "1 :2"} {
 		assert.NotEmpty(t, parse(text, func(p *Parser) { p.Set() }), "%q", text)
 	}
-	for _, text := range []string{"*", "1:*", "$"} {
+	for _, text := range []string{"*", "1:*", "$", "1,$"} {
 		assert.NotEmpty(t, parse(text, func(p *Parser) { p.UIDs() }), "%q", text)
 	}
 }
