@@ -1,10 +1,12 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -251,4 +253,139 @@ func TestFullDisk(t *testing.T) {
 	st, err := a.Status(ctx, Inbox)
 	require.NoError(t, err)
 	require.Equal(t, 2, st.Messages)
+}
+
+// A message for more recipients than are served at one time is the same for all,
+// whatever its size, and nobody gets one that did not arrive whole.
+func TestDeliverToManyGroups(t *testing.T) {
+	ctx := t.Context()
+	const n = 2*deliverGroup + 3
+	blobs := memblob.New()
+	s := openStore(t, blobs)
+	accounts := make([]*Account, n)
+	rcpts := []Recipient{{Account: "nobody"}}
+	for i := range accounts {
+		name := fmt.Sprint("user", i)
+		accounts[i] = quickUser(t, s, name)
+		rcpts = append(rcpts, Recipient{Account: name, Prefix: []byte("X-To: " + name + "\r\n")})
+	}
+	for uid, size := range []int{0, 2000, deliverBuffer, deliverBuffer + 1, 5 * deliverBuffer} {
+		text := strings.Repeat("line\r\n", size/6) + strings.Repeat("x", size%6)
+		errs := s.Deliver(ctx, rcpts, strings.NewReader(text))
+		require.ErrorIs(t, errs[0], ErrNoAccount)
+		for i, a := range accounts {
+			require.NoError(t, errs[i+1])
+			v := selectInbox(t, a)
+			require.Equal(t, uid+1, v.Len())
+			for m, err := range v.Messages(ctx, UIDs(UID(uid+1))) {
+				require.NoError(t, err)
+				r, err := m.Open(ctx, 0, -1)
+				require.NoError(t, err)
+				b, err := io.ReadAll(r)
+				require.NoError(t, err)
+				require.NoError(t, r.Close())
+				require.True(t, string(b) == string(rcpts[i+1].Prefix)+text, "account %d, %d bytes", i, size)
+			}
+			v.Close()
+		}
+
+		before, cut := names(t, blobs), errors.New("connection lost")
+		errs = s.Deliver(ctx, rcpts, io.MultiReader(strings.NewReader(text), readerFunc(func([]byte) (int, error) { return 0, cut })))
+		require.ErrorIs(t, errs[0], ErrNoAccount)
+		for _, err := range errs[1:] {
+			require.ErrorIs(t, err, cut)
+		}
+		require.Equal(t, before, names(t, blobs))
+	}
+}
+
+// A later group does without a first one that got nothing.
+func TestDeliverFirstGroupFails(t *testing.T) {
+	ctx := t.Context()
+	faulty := blobtest.NewFaulty(memblob.New(), nil)
+	s := openStore(t, faulty)
+	a, b := quickUser(t, s, "ann"), quickUser(t, s, "bob")
+	rcpts := make([]Recipient, deliverGroup, deliverGroup+1)
+	for i := range rcpts {
+		rcpts[i].Account = "ann"
+	}
+	rcpts = append(rcpts, Recipient{Account: "bob"})
+	trouble := errors.New("connection reset")
+	faulty.SetPlan(func(op blobtest.Op, name string, _ int) (f blobtest.Fault) {
+		if op == blobtest.OpCreate && strings.HasPrefix(name, a.account.prefix) {
+			f.Before = trouble
+		}
+		return f
+	})
+	for i, size := range []int{2000, 2 * deliverBuffer} {
+		errs := s.Deliver(ctx, rcpts, strings.NewReader(strings.Repeat("x", size)))
+		for _, err := range errs[:deliverGroup] {
+			require.ErrorIs(t, err, trouble)
+		}
+		if i == 0 {
+			require.NoError(t, errs[deliverGroup])
+		} else {
+			require.Error(t, errs[deliverGroup], "nobody has the message")
+		}
+	}
+	require.Equal(t, 1, total(t, b))
+}
+
+// forgetful stores no bodies, and measures the heap from time to time.
+type forgetful struct {
+	blob.Store
+	mu     sync.Mutex
+	n      int
+	stored uint64 // bytes
+	peak   uint64 // of the heap, without what is stored
+}
+
+func (f *forgetful) Create(ctx context.Context, name string, r io.Reader) error {
+	if strings.Contains(name, "/body/") {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.n++; f.n%500 == 0 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			f.peak = max(f.peak, m.HeapAlloc-f.stored)
+		}
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.stored += uint64(cap(b))
+	f.mu.Unlock()
+	return f.Store.Create(ctx, name, bytes.NewReader(b))
+}
+
+// A recipient more costs at most 1 KB of memory.
+func TestMemoryOfManyRecipients(t *testing.T) {
+	blobs := &forgetful{Store: memblob.New()}
+	s := openStore(t, blobs)
+	s.opts.PollInterval = -1
+	const users, n = 50, 10_000
+	for i := range users {
+		newTokenUser(t, s, fmt.Sprint("user", i))
+	}
+	rcpts := make([]Recipient, n)
+	for i := range rcpts {
+		rcpts[i].Account = fmt.Sprint("user", i%users)
+	}
+	text := strings.Repeat("a line of a mail\r\n", 2048/18)
+	measure := func(rcpts []Recipient) uint64 {
+		blobs.n, blobs.peak = 0, 0
+		for _, err := range s.Deliver(t.Context(), rcpts, strings.NewReader(text)) {
+			require.NoError(t, err)
+		}
+		return blobs.peak
+	}
+	few := measure(rcpts[:1000])
+	many := measure(rcpts)
+	t.Logf("%d recipients: peak %d KB; 1000: %d KB", n, many>>10, few>>10)
+	require.Less(t, int64(many)-int64(few), int64(n<<10))
 }
