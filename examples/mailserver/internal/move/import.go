@@ -211,7 +211,11 @@ func (m *mover) run(ctx context.Context, src *source) error {
 		}
 	}
 	if len(folders) == 0 {
-		return fmt.Errorf("the source has no folder %q", m.flags.only)
+		var names []string
+		for _, f := range src.folders {
+			names = append(names, f.Name)
+		}
+		return fmt.Errorf("-folder: the source has no folder %q; it has %q", m.flags.only, names)
 	}
 	for _, f := range folders {
 		to, err := m.target(f.Name, len(src.folders) == 1)

@@ -64,7 +64,7 @@ func (f *monitorFlags) monitor(logger *slog.Logger) (*monitor, error) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	if m.listener, err = net.Listen("tcp", f.metrics); err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+		return nil, fmt.Errorf("-metrics: %w", err)
 	}
 	if f.pprof && !local(m.listener.Addr()) {
 		return nil, errors.Join(cli.Usagef("-pprof needs an address of loopback in -metrics"), m.listener.Close())
