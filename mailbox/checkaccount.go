@@ -181,9 +181,9 @@ func (c *accountChecker) list(ctx context.Context) error {
 		if err := c.object(ctx, info.Name, object, info.Size); err != nil {
 			return err
 		}
-		if strings.HasPrefix(object, layout.KindMark+"/") && objectNames.MatchString(object) {
-			if _, err := c.a.readMark(ctx, info.Name); errors.Is(err, eventlog.ErrCorrupt) {
-				c.problem(Problem{Object: info.Name, Err: err, Harmless: true}) // only a note
+		if strings.HasPrefix(object, layout.MarkFolder) && objectNames.MatchString(object) {
+			if err := c.a.garbage().CheckMark(ctx, info.Name); errors.Is(err, eventlog.ErrCorrupt) {
+				c.problem(Problem{Object: info.Name, Err: err, Harmless: true}) // it says only what may go
 			}
 		}
 	}
@@ -318,7 +318,7 @@ func (c *accountChecker) olderSnapshots(ctx context.Context, s *state.Account) e
 		return err
 	}
 	for _, pos := range snaps {
-		_, old, err := c.a.readManifest(ctx, pos)
+		_, old, err := c.a.pages.ReadSnapshot(ctx, pos)
 		if err != nil {
 			continue // the check of the log names it
 		}

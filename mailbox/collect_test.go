@@ -183,7 +183,7 @@ func TestErasedMailIsErased(t *testing.T) {
 			clock.advance(25 * time.Hour)
 			rep2 := collect(t, a)
 			t.Logf("%+v\n%+v", rep, rep2)
-			require.Zero(t, rep2.Deleted+rep2.Noted+rep2.Trimmed, "it comes to rest")
+			require.Zero(t, rep2.Deleted+rep2.Marked+rep2.Trimmed, "it comes to rest")
 			require.LessOrEqual(t, blobs.Len(), objects)
 		}
 	}
@@ -215,11 +215,11 @@ func TestCollectKeepsWhatIsNeeded(t *testing.T) {
 	expunge(t, a, 1, 2, 3)
 	dry, err := a.Collect(ctx, CollectOptions{DryRun: true})
 	require.NoError(t, err)
-	require.Equal(t, 4, dry.Noted)
+	require.Equal(t, 4, dry.Marked)
 	before := names(t, blobs)
 	require.Zero(t, dry.Deleted)
 	rep := collect(t, a)
-	require.Equal(t, 4, rep.Noted)
+	require.Equal(t, 4, rep.Marked)
 	require.Zero(t, rep.Deleted)
 	require.Subset(t, names(t, blobs), before)
 	err = a.account.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
@@ -283,7 +283,7 @@ func TestFrozenWriterCannotAddWhatWasCollected(t *testing.T) {
 				result <- err
 			}()
 			<-hold.reached
-			require.Equal(t, 1, collect(t, a).Noted)
+			require.Equal(t, 1, collect(t, a).Marked)
 			clock.advance(25 * time.Hour)
 			require.Equal(t, 1, collect(t, a).Deleted)
 			close(hold.resume)
@@ -517,17 +517,15 @@ func (c *cutting) Delete(ctx context.Context, names ...string) error {
 
 // An account that is too large for one pass is collected in several.
 func TestCollectInParts(t *testing.T) {
-	defer func(n int) { partSize = n }(partSize)
-	partSize = 10
 	blobs, clock := memblob.New(), newClock()
 	s := openAt(t, blobs, clock)
+	s.collectPart = 10
 	a := newUser(t, s, "ann")
 	for i := range 100 {
 		add(t, a, i)
 	}
-	require.Len(t, parts(a.account.state()), 16)
 	expunge(t, a, 1, 2, 3, 50, 51, 52, 99)
-	require.Equal(t, 7, collect(t, a).Noted)
+	require.Equal(t, 7, collect(t, a).Marked)
 	clock.advance(25 * time.Hour)
 	require.Equal(t, 7, collect(t, a).Deleted)
 	require.Equal(t, 93, sound(t, s, a).Messages)
@@ -701,25 +699,9 @@ func TestDeleteAccountEndsSessions(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 }
 
-func TestMarkCodec(t *testing.T) {
-	m := &mark{time: time.Unix(5, 0), objects: []markedObject{{markBody, eventlog.ObjectID{1}}, {markPage, eventlog.ObjectID{2}}},
-		segments: []segmentSize{{eventlog.ObjectID{3}, 256}}}
-	b := m.encode()
-	golden.Equal(t, "mark", b)
+func TestGoneCodec(t *testing.T) {
 	g := gone{id: eventlog.ID{1}, since: time.Unix(5, 0), name: "name/" + strings.Repeat("ab", 32)}
 	golden.Equal(t, "gone", g.encode())
-	got, err := decodeMark(b)
-	require.NoError(t, err)
-	require.Equal(t, m, got)
-	for i := range b {
-		_, err := decodeMark(b[:i])
-		require.Error(t, err)
-	}
-	_, err = decodeMark(append(bytes.Clone(b), 0))
-	require.Error(t, err)
-	b[0] = 2
-	_, err = decodeMark(b)
-	require.ErrorIs(t, err, eventlog.ErrNewerVersion)
 }
 
 // What a collection holds does not follow the account: 8 bytes a message for what
@@ -754,10 +736,10 @@ func TestCollectMemory(t *testing.T) {
 		scales.begin()
 		rep := collect(t, a)
 		got := scales.end(t)
-		t.Logf("%d messages, %d objects of garbage: %d noted, %d deleted, holds at most %d KiB", messages, junk, rep.Noted, rep.Deleted, got>>10)
+		t.Logf("%d messages, %d objects of garbage: %d marked, %d deleted, holds at most %d KiB", messages, junk, rep.Marked, rep.Deleted, got>>10)
 		require.Less(t, got, limit)
 		if i == 0 {
-			require.GreaterOrEqual(t, rep.Noted, junk)
+			require.GreaterOrEqual(t, rep.Marked, junk)
 		} else {
 			require.GreaterOrEqual(t, rep.Deleted, junk)
 		}

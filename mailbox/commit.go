@@ -117,3 +117,31 @@ func (d *decision) end() (wrote bool) {
 	d.over = true
 	return d.wrote
 }
+
+var errTooLate = errors.New("mailbox: the message was stored too long ago to be added")
+
+// tooLate refuses to add messages whose bodies may be collected by now. It must
+// run after the position of the entry is known.
+func (s *Store) tooLate(e state.Event) error {
+	var added []state.NewMessage
+	switch e := e.(type) {
+	case *state.AddMessages:
+		added = e.Messages
+	case *state.ImportMessages:
+		added = e.Messages
+	case *state.Deliver:
+		added = e.Messages
+	case *state.Batch:
+		for _, e := range e.Events {
+			if err := s.tooLate(e); err != nil {
+				return err
+			}
+		}
+	}
+	for _, m := range added {
+		if !m.Staged.IsZero() && s.stoodStill(m.Staged) {
+			return errTooLate
+		}
+	}
+	return nil
+}

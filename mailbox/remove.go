@@ -299,6 +299,9 @@ func (s *Store) readGone(ctx context.Context, object string) (g gone, err error)
 	}, nil
 }
 
+// eraseBatch is how many objects are deleted by one call.
+const eraseBatch = 256
+
 // erase deletes what lies below an account's prefix, folder after folder.
 func (s *Store) erase(ctx context.Context, id eventlog.ID, folders ...string) error {
 	for _, folder := range folders {
@@ -314,7 +317,7 @@ func (s *Store) erase(ctx context.Context, id eventlog.ID, folders ...string) er
 			if err != nil {
 				return fmt.Errorf("mailbox: erase account: %w", err)
 			}
-			if batch = append(batch, info.Name); len(batch) == deleteBatch {
+			if batch = append(batch, info.Name); len(batch) == eraseBatch {
 				if err := flush(); err != nil {
 					return err
 				}

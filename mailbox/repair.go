@@ -75,7 +75,7 @@ func (a *account) damagedSnapshots(ctx context.Context) (all []eventlog.Position
 		return nil, err
 	}
 	for _, pos := range snaps {
-		_, s, err := a.readManifest(ctx, pos)
+		_, s, err := a.pages.ReadSnapshot(ctx, pos)
 		if err == nil {
 			err = a.whole(ctx, s)
 		}
@@ -102,7 +102,7 @@ func (a *account) removeSnapshots(ctx context.Context, damaged []eventlog.Positi
 // whole reports what of a state's pages and metadata cannot be read.
 func (a *account) whole(ctx context.Context, s *state.Account) error {
 	sources := map[state.MetaSource]uint32{} // to the last slot in use
-	err := eachPage(ctx, a, s, map[eventlog.ObjectID]bool{}, func(_ *state.PageRef, p *state.Page) {
+	err := a.pages.EachPage(ctx, s, map[eventlog.ObjectID]bool{}, func(_ *state.PageRef, p *state.Page) {
 		for i := range p.SourceIndex {
 			src := p.Sources[p.SourceIndex[i]]
 			sources[src] = max(sources[src], p.Slots[i])
@@ -150,7 +150,7 @@ func (a *account) base(ctx context.Context, snaps []eventlog.Position) (*state.A
 	for i := len(snaps) - 1; i >= -1; i-- {
 		at, s := eventlog.Head{}, &state.Account{}
 		if i >= 0 {
-			snap, manifest, err := a.readManifest(ctx, snaps[i])
+			snap, manifest, err := a.pages.ReadSnapshot(ctx, snaps[i])
 			if err != nil {
 				last = err
 				continue

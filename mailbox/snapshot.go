@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,7 +135,7 @@ func (a *account) snapshotIfDue(ctx context.Context) error {
 // writeSnapshot writes the newest state to the store, and moves the account onto what
 // was written, so that its pages need not stay in memory. began is a time before which
 // the state in memory was on the newest snapshot: what a snapshot names, old pages and
-// those just written, must not have been collected meanwhile. See collect.go.
+// those just written, must not have been collected meanwhile. See package gc.
 func (a *account) writeSnapshot(ctx context.Context, began time.Time, also pages.Rewrite) error {
 	hooks := a.store.opts.Observe
 	begun := hooks.Now()
@@ -220,6 +221,8 @@ func (a *account) adopt(ctx context.Context) error {
 // adoptTries bounds how often one call of adopt takes the newest snapshot.
 const adoptTries = 3
 
+var errStoodStill = errors.New("mailbox: stood still while a snapshot was written")
+
 var errNoSnapshot = errors.New("no snapshot that counts")
 
 func (a *account) newestSnapshot(ctx context.Context) (*state.Account, eventlog.Head, error) {
@@ -239,4 +242,29 @@ func (a *account) newestSnapshot(ctx context.Context) (*state.Account, eventlog.
 		return nil, eventlog.Head{}, fmt.Errorf("mailbox: snapshot at %d: %w: %w", snap.Pos, eventlog.ErrCorrupt, err)
 	}
 	return s, snap.Head, nil
+}
+
+// elapsed returns how long ago from is: the larger of the distances on the wall
+// clock, which may be set, and the monotonic one, which stops in a suspended
+// machine; the longest duration if a clock went backwards.
+func elapsed(now, from time.Time) time.Duration {
+	wall, monotonic := now.Round(0).Sub(from.Round(0)), now.Sub(from)
+	if wall < 0 || monotonic < 0 {
+		return math.MaxInt64
+	}
+	return max(wall, monotonic)
+}
+
+// stoodStill reports whether so much time has passed that what was true then
+// must be looked at again.
+func (s *Store) stoodStill(since time.Time) bool {
+	return elapsed(s.opts.Now(), since) > s.opts.Grace/4
+}
+
+// fence adds an entry that changes nothing: messages of INBOX below the first
+// have been shown.
+func (a *account) fence(ctx context.Context) error {
+	return a.commit(ctx, func(context.Context, *state.Account, ModSeq) (state.Event, error) {
+		return &state.ClearRecent{Mailbox: 1, UID: 1}, nil
+	})
 }

@@ -76,7 +76,8 @@ type Store struct {
 	sampled   atomic.Bool // passwords has seen a sample of the accounts
 	waker     *wake.Waker
 
-	freshness time.Duration
+	freshness   time.Duration
+	collectPart int // see gc.Account.PartSize
 
 	mu       sync.Mutex // protects what follows; taken before an account's
 	closed   bool
@@ -158,7 +159,7 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{
-		blobs: blobs, opts: o, logger: o.Logger, cache: pages.NewCache(o.CacheBytes), freshness: defaultFreshness,
+		blobs: blobs, opts: o, logger: o.Logger, cache: pages.NewCache(o.CacheBytes), freshness: defaultFreshness, collectPart: defaultCollectPart,
 		verified: crypto.NewVerified(crypto.VerifiedOptions{}), passwords: crypto.NewCosts(o.Password),
 		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
+	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
@@ -80,8 +81,7 @@ func newTamperWorld(t *testing.T) *tamperWorld {
 			require.NoError(t, a.account.catchUp(ctx))
 			add(t, a, 10+i)
 		}
-		b, err := encodeTestMark(a)
-		require.NoError(t, err)
+		b := someMark(t, w.clock)
 		_, err = a.account.log.PutObject(ctx, layout.KindMark, b)
 		require.NoError(t, err)
 		_, err = a.account.log.PutObject(ctx, layout.KindMark, b)
@@ -104,8 +104,22 @@ func newTamperWorld(t *testing.T) *tamperWorld {
 	return w
 }
 
-func encodeTestMark(a *Account) ([]byte, error) {
-	return (&mark{time: a.account.store.opts.Now()}).encode(), nil
+// someMark returns what a mark holds, of another store's account.
+func someMark(t *testing.T, clock *handClock) []byte {
+	a := newUser(t, openAt(t, memblob.New(), clock), "dora")
+	_, err := a.Collect(t.Context(), CollectOptions{})
+	require.NoError(t, err)
+	prefix := a.account.prefix + layout.MarkFolder
+	for info, err := range a.account.store.blobs.List(t.Context(), prefix, "") {
+		require.NoError(t, err)
+		id, err := eventlog.ParseObjectID(strings.TrimPrefix(info.Name, prefix))
+		require.NoError(t, err)
+		b, err := a.account.log.GetObject(t.Context(), layout.KindMark, id)
+		require.NoError(t, err)
+		return b
+	}
+	t.Fatal("the collection left no mark")
+	return nil
 }
 
 // aim finds the targets.

@@ -318,7 +318,7 @@ func (a *actor) collect() {
 		a.fine(err)
 	}
 	a.w.ledger.countBy("collected objects", rep.Deleted)
-	a.w.ledger.countBy("noted objects", rep.Noted)
+	a.w.ledger.countBy("marked objects", rep.Marked)
 }
 
 // logout closes the account, which writes a snapshot if that is worth it.

@@ -98,7 +98,7 @@ func TestSeeds(t *testing.T) {
 	often := []string{
 		"append done", "append unknown", "append refused", "deliver done", "deliver unknown", "deliver refused", "store done",
 		"move done", "copy done", "expunge done", "change done", "create done", "delete done", "told", "crashes", "freezes",
-		"days of standing still", "failed", "lost answers", "late effects", "traps", "read", "noted objects", "objects erased in the end", "snapshots", "trimmed entries", "linearizable",
+		"days of standing still", "failed", "lost answers", "late effects", "traps", "read", "marked objects", "objects erased in the end", "snapshots", "trimmed entries", "linearizable",
 		"rotate done", "logins by password", "changes completed or found by a login", "tokens tried in the end",
 	}
 	seldom := []string{"move unknown", "copy unknown", "expunge unknown", "store unknown", "change unknown", "change lost", "strays", "days", "collected objects",

@@ -37,8 +37,8 @@ account's password is asked for at the terminal, or read from the first line of
 standard input if that is no terminal. -recovery-file stands in for it.
 
 With -dry-run it only says what it would do. With -json, one object: store
-(accounts, objects, bytes, trimmed) or account (deleted, deleted_bytes, noted,
-noted_bytes, kept, kept_bytes, rewritten, trimmed, more).`,
+(accounts, objects, bytes, trimmed) or account (deleted, deleted_bytes, marked,
+marked_bytes, kept, kept_bytes, rewritten, trimmed, more).`,
 		Examples: []string{"mailserver gc -store ./mail", "mailserver gc -store ./mail -account ann -dry-run"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var f gcFlags
@@ -67,8 +67,8 @@ type swept struct {
 type collected struct {
 	Deleted      int   `json:"deleted"`
 	DeletedBytes int64 `json:"deleted_bytes"`
-	Noted        int   `json:"noted"`
-	NotedBytes   int64 `json:"noted_bytes"`
+	Marked       int   `json:"marked"`
+	MarkedBytes  int64 `json:"marked_bytes"`
 	Kept         int   `json:"kept"`
 	KeptBytes    int64 `json:"kept_bytes"`
 	Rewritten    int   `json:"rewritten"`
@@ -120,7 +120,7 @@ func (f *gcFlags) collect(ctx context.Context, p *cli.Program, a *mailbox.Accoun
 		return json.NewEncoder(p.Out).Encode(map[string]collected{"account": collected(rep)})
 	}
 	_, err = fmt.Fprintf(p.Out, "%s: %d objects, %d bytes; %d log entries and snapshots\nwait to be erased: %d objects, %d bytes\nkept: %d objects, %d bytes\n",
-		f.verb(), rep.Deleted, rep.DeletedBytes, rep.Trimmed, rep.Noted, rep.NotedBytes, rep.Kept, rep.KeptBytes)
+		f.verb(), rep.Deleted, rep.DeletedBytes, rep.Trimmed, rep.Marked, rep.MarkedBytes, rep.Kept, rep.KeptBytes)
 	if err == nil && rep.More {
 		_, err = fmt.Fprintln(p.Out, "there is more: run gc again")
 	}

@@ -1,4 +1,4 @@
-package mailbox
+package gc
 
 import (
 	"context"
@@ -49,19 +49,16 @@ func (r idRange) after(prefix string) string {
 	return fmt.Sprintf("%s%08x", prefix, r.first>>32)
 }
 
-// partSize is how many messages one pass over the state keeps in mind: 8 MiB.
-var partSize = 1 << 20
-
-// parts divides the bodies so that no part is much larger than partSize.
-func parts(s *state.Account) []idRange {
+// parts divides the bodies of a state so that no part is much larger than a size.
+func parts(s *state.Account, size int) []idRange {
 	n := 0
 	for _, m := range s.Mailboxes {
 		n += m.Messages
 	}
-	k := bits.Len(uint((n - 1) / partSize)) // 2^k parts
-	if n <= partSize {
+	if n <= size {
 		return []idRange{everything}
 	}
+	k := bits.Len(uint((n - 1) / size)) // 2^k parts
 	out := make([]idRange, 1<<k)
 	for i := range out {
 		first := uint64(i) << (64 - k)
@@ -87,8 +84,8 @@ func (v *survey) sort() {
 }
 
 // state adds all that a state refers to.
-func (v *survey) state(ctx context.Context, a *account, s *state.Account) error {
-	return eachPage(ctx, a, s, v.seen, func(r *state.PageRef, p *state.Page) {
+func (v *survey) state(ctx context.Context, a *Account, s *state.Account) error {
+	return a.Pages.EachPage(ctx, s, v.seen, func(r *state.PageRef, p *state.Page) {
 		if r.Page == nil {
 			v.pages = append(v.pages, shorten(r.ID))
 		}
@@ -105,33 +102,11 @@ func (v *survey) state(ctx context.Context, a *account, s *state.Account) error 
 	})
 }
 
-// eachPage yields the pages of a state, those in the store once, and not those
-// that were seen before.
-func eachPage(ctx context.Context, a *account, s *state.Account, seen map[eventlog.ObjectID]bool, each func(*state.PageRef, *state.Page)) error {
-	for _, m := range s.Mailboxes {
-		for _, r := range m.Pages {
-			p := r.Page
-			if p == nil {
-				if seen[r.ID] {
-					continue
-				}
-				seen[r.ID] = true
-				var err error
-				if p, err = a.pages.ReadPage(ctx, r); err != nil {
-					return err
-				}
-			}
-			each(r, p)
-		}
-	}
-	return nil
-}
-
 // surveySnapshots adds to kept the pages and segments of all snapshots in the
 // store that live does not have. One that was trimmed meanwhile is not needed, nor
 // one that came too late from a session of an identity before: nobody begins with it.
-func (a *account) surveySnapshots(ctx context.Context, live, kept *survey) error {
-	snaps, err := a.log.Snapshots(ctx)
+func (a *Account) surveySnapshots(ctx context.Context, live, kept *survey) error {
+	snaps, err := a.Pages.Log.Snapshots(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,14 +114,14 @@ func (a *account) surveySnapshots(ctx context.Context, live, kept *survey) error
 		kept.seen[id] = true
 	}
 	for _, pos := range snaps {
-		_, s, err := a.readManifest(ctx, pos)
+		_, s, err := a.Pages.ReadSnapshot(ctx, pos)
 		if err == nil {
 			err = kept.state(ctx, a, s)
 		}
 		if err == nil || errors.Is(err, eventlog.ErrRetired) {
 			continue
 		}
-		if _, gone := a.store.blobs.Stat(ctx, eventlog.SnapshotName(a.prefix, pos)); errors.Is(gone, fs.ErrNotExist) {
+		if _, gone := a.Pages.Blobs.Stat(ctx, eventlog.SnapshotName(a.Pages.Prefix, pos)); errors.Is(gone, fs.ErrNotExist) {
 			continue
 		}
 		return err
@@ -173,8 +148,8 @@ func newSlotSurvey() *slotSurvey {
 	return &slotSurvey{segments: map[eventlog.ObjectID]*slotsUsed{}, seen: map[eventlog.ObjectID]bool{}}
 }
 
-func (v *slotSurvey) state(ctx context.Context, a *account, s *state.Account) error {
-	return eachPage(ctx, a, s, v.seen, func(r *state.PageRef, p *state.Page) {
+func (v *slotSurvey) state(ctx context.Context, a *Account, s *state.Account) error {
+	return a.Pages.EachPage(ctx, s, v.seen, func(r *state.PageRef, p *state.Page) {
 		for i, src := range p.Sources {
 			if src.Entry != 0 {
 				continue

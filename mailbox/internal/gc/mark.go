@@ -1,4 +1,4 @@
-package mailbox
+package gc
 
 import (
 	"bytes"
@@ -72,7 +72,7 @@ func (m *mark) encode() []byte {
 	return b
 }
 
-var errMalformedMark = errors.New("malformed note of a collection")
+var errMalformedMark = errors.New("malformed mark of a collection")
 
 // decodeMark reads what encode wrote, and nothing else.
 func decodeMark(b []byte) (*mark, error) {
@@ -81,7 +81,7 @@ func decodeMark(b []byte) (*mark, error) {
 		return nil, errMalformedMark
 	}
 	if b[0] != markVersion {
-		return nil, fmt.Errorf("note of version %d: %w", b[0], eventlog.ErrNewerVersion)
+		return nil, fmt.Errorf("mark of version %d: %w", b[0], eventlog.ErrNewerVersion)
 	}
 	unix := int64(be.Uint64(b[1:]))
 	n := int64(be.Uint32(b[9:]))
@@ -112,8 +112,8 @@ func decodeMark(b []byte) (*mark, error) {
 // marks are all that the store has of an account.
 type marks struct {
 	newest   time.Time      // zero if there are none
-	aged     map[byte]idSet // noted a grace time ago
-	young    map[byte]idSet // noted since
+	aged     map[byte]idSet // marked a grace time ago
+	young    map[byte]idSet // marked since
 	segments map[eventlog.ObjectID]int
 	used     []string // names of what is superseded when the collection is done
 	left     bool     // there is more than one collection deletes
@@ -122,12 +122,12 @@ type marks struct {
 // any reports whether there is something to delete.
 func (m *marks) any() bool { return len(m.aged) > 0 }
 
-// readMarks reads what earlier collections noted. Notes from the future are of a
+// readMarks reads the marks of earlier collections. Marks from the future are of a
 // clock that was wrong, and dropped.
-func (a *account) readMarks(ctx context.Context, now time.Time) (*marks, error) {
+func (a *Account) readMarks(ctx context.Context, now time.Time) (*marks, error) {
 	m := &marks{aged: map[byte]idSet{}, young: map[byte]idSet{}, segments: map[eventlog.ObjectID]int{}}
 	count := 0
-	for info, err := range a.store.blobs.List(ctx, a.prefix+layout.KindMark+"/", "") {
+	for info, err := range a.Pages.Blobs.List(ctx, a.Pages.Prefix+layout.KindMark+"/", "") {
 		if err != nil {
 			return nil, err
 		}
@@ -136,8 +136,8 @@ func (a *account) readMarks(ctx context.Context, now time.Time) (*marks, error) 
 			continue
 		}
 		var damage *eventlog.CorruptError
-		if errors.As(err, &damage) || err == nil && one.time.Sub(now) > a.store.opts.Grace/4 {
-			m.used = append(m.used, info.Name) // it is only a note
+		if errors.As(err, &damage) || err == nil && one.time.Sub(now) > a.Grace/4 {
+			m.used = append(m.used, info.Name) // it says nothing but what may go
 			continue
 		}
 		if err != nil {
@@ -147,7 +147,7 @@ func (a *account) readMarks(ctx context.Context, now time.Time) (*marks, error) 
 			m.newest = one.time
 		}
 		set := m.young
-		if now.Sub(one.time) >= a.store.opts.Grace {
+		if now.Sub(one.time) >= a.Grace {
 			if count += len(one.objects); count > maxMarked {
 				m.left = true
 				continue
@@ -170,12 +170,18 @@ func (a *account) readMarks(ctx context.Context, now time.Time) (*marks, error) 
 	return m, nil
 }
 
-func (a *account) readMark(ctx context.Context, name string) (*mark, error) {
-	id, err := eventlog.ParseObjectID(strings.TrimPrefix(name, a.prefix+layout.KindMark+"/"))
+// CheckMark reports what is wrong with a mark.
+func (a *Account) CheckMark(ctx context.Context, name string) error {
+	_, err := a.readMark(ctx, name)
+	return err
+}
+
+func (a *Account) readMark(ctx context.Context, name string) (*mark, error) {
+	id, err := eventlog.ParseObjectID(strings.TrimPrefix(name, a.Pages.Prefix+layout.KindMark+"/"))
 	if err != nil {
 		return nil, &eventlog.CorruptError{Op: "read", Name: name, Err: err}
 	}
-	b, err := a.log.GetObject(ctx, layout.KindMark, id)
+	b, err := a.Pages.Log.GetObject(ctx, layout.KindMark, id)
 	if err != nil {
 		return nil, err
 	}
@@ -186,21 +192,21 @@ func (a *account) readMark(ctx context.Context, name string) (*mark, error) {
 	return m, err
 }
 
-// noter writes the marks of one collection.
-type noter struct {
+// markWriter writes the marks of one collection.
+type markWriter struct {
 	c       *collector
 	pending []markedObject
 }
 
-func newNoter(c *collector) *noter { return &noter{c: c} }
+func newMarkWriter(c *collector) *markWriter { return &markWriter{c: c} }
 
-// add notes an object, unless it is noted already.
-func (n *noter) add(ctx context.Context, kind byte, id eventlog.ObjectID) error {
+// add marks an object, unless it is marked already.
+func (n *markWriter) add(ctx context.Context, kind byte, id eventlog.ObjectID) error {
 	if n.c.dry || n.c.marks.young[kind].has(shorten(id)) {
 		return nil
 	}
-	// Noted long ago and needed again since, by a snapshot that is still here:
-	// time begins anew.
+	// Marked long ago and needed again since, by a snapshot that is still here:
+	// the time begins anew.
 	if n.pending = append(n.pending, markedObject{kind, id}); len(n.pending) == markObjects {
 		return n.write(ctx, nil)
 	}
@@ -208,18 +214,18 @@ func (n *noter) add(ctx context.Context, kind byte, id eventlog.ObjectID) error 
 }
 
 // write stores a mark. Its time is taken now, when all in it was seen.
-func (n *noter) write(ctx context.Context, segments []segmentSize) error {
-	m := mark{time: n.c.a.store.opts.Now(), objects: n.pending, segments: segments}
-	_, err := n.c.a.log.PutObject(ctx, layout.KindMark, m.encode())
+func (n *markWriter) write(ctx context.Context, segments []segmentSize) error {
+	m := mark{time: n.c.a.Now(), objects: n.pending, segments: segments}
+	_, err := n.c.a.Pages.Log.PutObject(ctx, layout.KindMark, m.encode())
 	n.pending = nil
 	return err
 }
 
 // finish writes the last mark, with what is known of segments, and deletes those
 // that are done with. There is always a mark: it says when this was.
-func (n *noter) finish(ctx context.Context) error {
+func (n *markWriter) finish(ctx context.Context) error {
 	m := n.c.marks
-	due := n.c.now.Sub(m.newest) >= n.c.a.store.opts.Grace
+	due := n.c.now.Sub(m.newest) >= n.c.a.Grace
 	if len(n.pending) > 0 || due || len(m.used) > 0 {
 		segments := make([]segmentSize, 0, len(n.c.known))
 		for id, k := range n.c.known {
@@ -230,5 +236,5 @@ func (n *noter) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.c.a.store.blobs.Delete(ctx, m.used...)
+	return n.c.a.Pages.Blobs.Delete(ctx, m.used...)
 }

@@ -1,4 +1,4 @@
-package mailbox
+package gc
 
 import (
 	"bytes"
@@ -29,12 +29,12 @@ type collectPlan struct {
 func (c *collector) plan(ctx context.Context) (collectPlan, error) {
 	var p collectPlan
 	a := c.a
-	s, head := a.committer.State()
+	s, head := a.State()
 	var err error
 	if p.rewrite, err = c.dirt(ctx, s); err != nil {
 		return p, err
 	}
-	snaps, snap, manifest, err := a.newestManifest(ctx)
+	snaps, snap, manifest, err := a.Pages.NewestSnapshot(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -45,7 +45,7 @@ func (c *collector) plan(ctx context.Context) (collectPlan, error) {
 	newest := snaps[len(snaps)-1]
 	changed := !sameState(manifest, s)
 	ripe := false // another snapshot would let go of what is before this one
-	if !changed && a.store.opts.Now().Sub(snap.Time) >= a.store.opts.Grace {
+	if !changed && a.Now().Sub(snap.Time) >= a.Grace {
 		if ripe, err = c.superseded(ctx, snaps, manifest); err != nil {
 			return p, err
 		}
@@ -59,7 +59,7 @@ func (c *collector) plan(ctx context.Context) (collectPlan, error) {
 // superseded reports whether the log says something before the newest snapshot
 // that this one does not say: more than fences.
 func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, newest *state.Account) (bool, error) {
-	_, oldest, err := c.a.readManifest(ctx, snaps[0])
+	_, oldest, err := c.a.Pages.ReadSnapshot(ctx, snaps[0])
 	var damage *eventlog.CorruptError
 	if errors.As(err, &damage) || errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -67,50 +67,11 @@ func (c *collector) superseded(ctx context.Context, snaps []eventlog.Position, n
 	if err != nil || !sameState(oldest, newest) {
 		return true, err
 	}
-	for info, err := range c.a.store.blobs.List(ctx, eventlog.EntryFolder(c.a.prefix), "") {
+	for info, err := range c.a.Pages.Blobs.List(ctx, eventlog.EntryFolder(c.a.Pages.Prefix), "") {
 		// The first there is tells: entries before the oldest snapshot's.
-		return info.Name < eventlog.EntryName(c.a.prefix, snaps[0]), err
+		return info.Name < eventlog.EntryName(c.a.Pages.Prefix, snaps[0]), err
 	}
 	return false, nil
-}
-
-// newestManifest opens the newest snapshot that counts, and returns with it where
-// those up to it are; none if there are none.
-func (a *account) newestManifest(ctx context.Context) (snaps []eventlog.Position, snap *eventlog.Snapshot, s *state.Account, err error) {
-	for range adoptTries {
-		snaps, err = a.log.Snapshots(ctx)
-		if err != nil || len(snaps) == 0 {
-			return nil, nil, nil, err
-		}
-		snap, s, err = a.readManifest(ctx, snaps[len(snaps)-1])
-		for errors.Is(err, eventlog.ErrRetired) {
-			if snaps = snaps[:len(snaps)-1]; len(snaps) == 0 {
-				return nil, nil, nil, nil
-			}
-			snap, s, err = a.readManifest(ctx, snaps[len(snaps)-1])
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-		// It was superseded and trimmed by one who did not stand still.
-	}
-	return snaps, snap, s, err
-}
-
-// readManifest opens a snapshot. One that is not there any more is fs.ErrNotExist.
-func (a *account) readManifest(ctx context.Context, p eventlog.Position) (*eventlog.Snapshot, *state.Account, error) {
-	snap, err := a.log.ReadSnapshot(ctx, p)
-	if err != nil {
-		if _, gone := a.store.blobs.Stat(ctx, eventlog.SnapshotName(a.prefix, p)); errors.Is(gone, fs.ErrNotExist) {
-			err = fmt.Errorf("mailbox: %w", gone)
-		}
-		return nil, nil, err
-	}
-	s, err := state.DecodeSnapshot(snap.Payload)
-	if err != nil {
-		return nil, nil, &eventlog.CorruptError{Op: "open snapshot", Name: eventlog.SnapshotName(a.prefix, p), Pos: p, Err: err}
-	}
-	return snap, s, nil
 }
 
 // sameState reports whether two states say the same of all but the position.
@@ -169,13 +130,13 @@ func (c *collector) messages(ctx context.Context, id eventlog.ObjectID) (int, er
 	if n, ok := c.marks.segments[id]; ok {
 		return n, nil
 	}
-	b, err := c.a.log.GetObject(ctx, layout.KindMetadata, id)
+	b, err := c.a.Pages.Log.GetObject(ctx, layout.KindMetadata, id)
 	if err != nil {
 		return 0, err
 	}
 	metas, err := state.DecodeSegment(b)
 	if err != nil {
-		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.prefix, layout.KindMetadata, id, eventlog.ErrCorrupt, err)
+		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.Pages.Prefix, layout.KindMetadata, id, eventlog.ErrCorrupt, err)
 	}
 	return len(metas), nil
 }
