@@ -198,7 +198,7 @@ func (a *account) replay(ctx context.Context, after ModSeq, yield func(Event) bo
 		at := ModSeq(entry.Pos)
 		for _, record := range entry.Records {
 			r := resolver{account: a, at: at}
-			next, err := a.applyRecord(ctx, s, at, entry.Kind, record, r.step)
+			next, err := a.pages.Apply(ctx, s, at, entry.Kind, record, r.step)
 			if errors.Is(err, eventlog.ErrSkip) {
 				continue
 			}

@@ -54,27 +54,5 @@ func (a *account) latestSnapshot(ctx context.Context, l *eventlog.Log) (*eventlo
 
 // Apply returns the state after one record.
 func (m model) Apply(ctx context.Context, s *state.Account, at eventlog.Position, kind eventlog.Kind, record []byte) (*state.Account, error) {
-	return m.account.applyRecord(ctx, s, ModSeq(at), kind, record, func(_ *state.Account, _ state.Event, _ *state.Account) {})
-}
-
-// applyRecord is Apply that calls step with each event and the states before and
-// after it.
-func (a *account) applyRecord(ctx context.Context, s *state.Account, at ModSeq, kind eventlog.Kind, record []byte, step func(before *state.Account, e state.Event, after *state.Account)) (*state.Account, error) {
-	events, err := state.RecordEvents(kind, record)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range events {
-		get, err := a.pages.PagesFor(ctx, s, e)
-		if err != nil {
-			return nil, err
-		}
-		next, err := s.Apply(at, e, get)
-		if err != nil {
-			return nil, err
-		}
-		step(s, e, next)
-		s = next
-	}
-	return s, nil
+	return m.account.pages.Apply(ctx, s, ModSeq(at), kind, record, nil)
 }

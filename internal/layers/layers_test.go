@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"eventlog":             {"blob", "crypto", "observe", "internal/jitter"},
 	"internal/jitter":      {},
 
-	"mailbox":                          {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search", "mailbox/internal/layout", "mailbox/internal/wake", "mailbox/internal/gc"},
+	"mailbox":                          {"blob", "crypto", "eventlog", "mailbox/message", "observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search", "mailbox/internal/layout", "mailbox/internal/wake", "mailbox/internal/gc", "mailbox/internal/check"},
 	"mailbox/message":                  {"mailbox/message/internal/charset"},
 	"mailbox/message/internal/charset": {},
 	"mailbox/internal/state":           {"crypto", "eventlog", "mailbox/message"},
@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"mailbox/internal/wake":            {"blob", "eventlog", "mailbox/internal/layout"},
 	"mailbox/internal/golden":          {},
 	"mailbox/internal/gc":              {"eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout"},
+	"mailbox/internal/check":           {"blob", "crypto", "eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout", "mailbox/internal/gc"},
 
 	"imapadapter":                    {"mailbox", "mailbox/message", "imapadapter/internal/translate", "imapadapter/internal/wire"},
 	"imapadapter/guard":              {"imapadapter/internal/frame"},

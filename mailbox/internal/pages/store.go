@@ -185,3 +185,27 @@ func (s *Store) PagesFor(ctx context.Context, a *state.Account, e state.Event) (
 		return read[ref]
 	}, nil
 }
+
+// Apply returns the state after one record of the entry at a position. It calls step, if
+// that is not nil, with each event and the states before and after it.
+func (s *Store) Apply(ctx context.Context, a *state.Account, at state.ModSeq, kind eventlog.Kind, record []byte, step func(before *state.Account, e state.Event, after *state.Account)) (*state.Account, error) {
+	events, err := state.RecordEvents(kind, record)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		get, err := s.PagesFor(ctx, a, e)
+		if err != nil {
+			return nil, err
+		}
+		next, err := a.Apply(at, e, get)
+		if err != nil {
+			return nil, err
+		}
+		if step != nil {
+			step(a, e, next)
+		}
+		a = next
+	}
+	return a, nil
+}
