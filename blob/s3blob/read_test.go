@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -345,31 +346,37 @@ func TestMissing(t *testing.T) {
 // TestConnectionsReused: no method leaves a connection behind that the next one
 // cannot use, say because a byte of the answer was not read.
 func TestConnectionsReused(t *testing.T) {
-	var made atomic.Int32
-	srv := httptest.NewUnstartedServer(fakes3.New())
-	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			made.Add(1)
-		}
+	for name, start := range map[string]func(*httptest.Server){"HTTP": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS} {
+		t.Run(name, func(t *testing.T) {
+			var made atomic.Int32
+			srv := httptest.NewUnstartedServer(fakes3.New())
+			srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					made.Add(1)
+				}
+			}
+			start(srv)
+			t.Cleanup(srv.Close)
+			o := client(t, srv.URL).Options()
+			o.HTTPClient = srv.Client()
+			s := open(t, s3.New(o), s3blob.Options{NoProbe: true})
+			data := string(pattern(500))
+			for range 3 {
+				require.NoError(t, create(s, "log/1", data))
+				require.ErrorIs(t, create(s, "log/1", data), fs.ErrExist)
+				_, err := s.Stat(t.Context(), "log/1")
+				require.NoError(t, err)
+				_, err = s.Stat(t.Context(), "log/2")
+				require.ErrorIs(t, err, fs.ErrNotExist)
+				require.Equal(t, data, readAll(t, s, "log/1"))
+				for _, err := range s.List(t.Context(), "", "") {
+					require.NoError(t, err)
+				}
+				require.NoError(t, s.Delete(t.Context(), "log/1"))
+			}
+			require.EqualValues(t, 1, made.Load())
+		})
 	}
-	srv.Start()
-	t.Cleanup(srv.Close)
-	s := open(t, client(t, srv.URL), s3blob.Options{NoProbe: true})
-	data := string(pattern(500))
-	for range 3 {
-		require.NoError(t, create(s, "log/1", data))
-		require.ErrorIs(t, create(s, "log/1", data), fs.ErrExist)
-		_, err := s.Stat(t.Context(), "log/1")
-		require.NoError(t, err)
-		_, err = s.Stat(t.Context(), "log/2")
-		require.ErrorIs(t, err, fs.ErrNotExist)
-		require.Equal(t, data, readAll(t, s, "log/1"))
-		for _, err := range s.List(t.Context(), "", "") {
-			require.NoError(t, err)
-		}
-		require.NoError(t, s.Delete(t.Context(), "log/1"))
-	}
-	require.EqualValues(t, 1, made.Load())
 }
 
 // TestReadCosts: one request, whatever is asked.

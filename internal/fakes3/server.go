@@ -328,7 +328,9 @@ func (s *Server) admit(w http.ResponseWriter, q *request, bucket string) bool {
 		panic(http.ErrAbortHandler)
 	}
 	sum := sha256.Sum256(q.body)
-	if want := q.Header.Get("X-Amz-Content-Sha256"); want != hex.EncodeToString(sum[:]) {
+	want := q.Header.Get("X-Amz-Content-Sha256")
+	unsigned := want == "UNSIGNED-PAYLOAD" && q.TLS != nil // the SDK leaves the hash out over TLS
+	if !unsigned && want != hex.EncodeToString(sum[:]) {
 		fail(w, http.StatusBadRequest, "XAmzContentSHA256Mismatch")
 		return false
 	}
