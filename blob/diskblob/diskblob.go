@@ -19,6 +19,12 @@
 // macOS is built for and works the same way. On Windows names of objects are as
 // durable as NTFS makes them, which has no fsync of folders.
 //
+// A store whose folder is gone, or has another one in its place because its disk
+// was unmounted, fails in every method until the same folder is back. A process of
+// another user than the folder's owner may read and is refused what it would
+// write; root gives what it makes to the owner. [Options.Reserve] keeps room for
+// changes that free space.
+//
 // # What is not promised
 //
 // Network file systems: one machine's processes may share a folder, two machines

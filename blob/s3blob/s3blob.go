@@ -19,6 +19,9 @@
 // call. So a Create returns nil also if it was its first try that succeeded, and
 // somebody else's answer was a later one's; also if a proxy repeated the request.
 //
+// An answer that was cut, or changed so that it is none of S3, is asked for again.
+// Create stores a checksum, and an object that is read whole is compared with it.
+//
 // At most [Options.Connections] requests are under way, and whoever must wait is
 // served in the order of arrival. A reader holds a connection only while it is
 // read: one that rests gives it up to those who wait, and continues later from
