@@ -34,7 +34,6 @@ var allowed = map[string][]string{
 	"crypto":               {},
 	"observe":              {},
 	"observe/promobserver": {"crypto", "mailbox", "observe"},
-	"backup":               {"blob"},
 	"eventlog":             {"blob", "crypto", "observe", "internal/jitter"},
 	"internal/jitter":      {},
 
@@ -46,6 +45,7 @@ var allowed = map[string][]string{
 	"mailbox/internal/search":          {"mailbox/message", "mailbox/internal/state"},
 	"mailbox/internal/layout":          {"blob", "eventlog"},
 	"mailbox/internal/wake":            {"blob", "eventlog", "mailbox/internal/layout"},
+	"mailbox/backup":                   {"blob", "eventlog", "mailbox/internal/layout"},
 	"mailbox/internal/golden":          {},
 	"mailbox/internal/gc":              {"eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout"},
 	"mailbox/internal/check":           {"blob", "crypto", "eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout", "mailbox/internal/gc"},
@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"lmtpadapter":                          {"mailbox", "observe"},
 	"examples/mailserver/internal/archive": {},
 	"examples/mailserver/internal/cli":     {"crypto"},
-	"examples":                             {"backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "imapadapter/server", "lmtpadapter"},
+	"examples":                             {"mailbox/backup", "blob", "blob/cacheblob", "blob/observeblob", "observe", "observe/promobserver", "blob/memblob", "blob/diskblob", "blob/s3blob/s3url", "crypto", "eventlog", "mailbox", "mailbox/message", "imapadapter", "imapadapter/server", "lmtpadapter"},
 	"internal":                             {},
 	"mailbox/mailboxtest":                  {"blob", "mailbox"},
 }

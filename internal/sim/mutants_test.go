@@ -69,15 +69,15 @@ var mutants = []struct {
 	},
 	{
 		"UNCHANGEDSINCE is not looked at", "mailbox/change.go",
-		"if since != nil && h.page.modseqs[h.i] > *since {", "if false {",
+		"if since != nil && h.Page.ModSeqs[h.Row] > *since {", "if false {",
 	},
 	{
 		"a session is not told what was expunged before it was last held back", "mailbox/sync.go",
 		"n = &told{box: next, ghosts: was.ghosts, recents: was.recents}", "n = &told{box: next, recents: was.recents}",
 	},
 	{
-		"a snapshot loses the metadata of copies", "mailbox/snapshot.go",
-		"row.meta, row.slot = to.src, to.slot", "row.meta = to.src",
+		"a snapshot loses the metadata of copies", "mailbox/internal/pages/writer.go",
+		"row.Meta, row.Slot = to.src, to.slot", "row.Meta = to.src",
 	},
 	{
 		"a recipient is deleted before the next one is there", "mailbox/rotate.go",
@@ -95,7 +95,7 @@ var mutants = []struct {
 	},
 	{
 		"the log goes on under the next identity without an entry that ends the one before", "mailbox/rotate.go",
-		"return a.fencedSnapshot(ctx)", "return a.snapshotSince(ctx, a.store.opts.Now(), rewrite{})",
+		"err = a.beginAnew(ctx)", "err = a.writeSnapshot(ctx, s.opts.Now(), pages.Rewrite{})",
 	},
 	{
 		"a session passes over mail that is sealed to the next identity", "mailbox/rotate.go",

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/letterlock/letterlock/backup"
+	"github.com/letterlock/letterlock/mailbox/backup"
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/access"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"

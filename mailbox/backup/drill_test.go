@@ -7,11 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/letterlock/letterlock/backup"
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/mailbox/backup"
 )
 
 func status(t *testing.T, a *mailbox.Account, name string) mailbox.Status {

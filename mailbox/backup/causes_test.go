@@ -12,9 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/letterlock/letterlock/backup"
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/memblob"
+	"github.com/letterlock/letterlock/mailbox/backup"
 )
 
 // fullStore takes so many objects.

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // attempts bounds how often an account is copied anew because something of it went
@@ -27,18 +29,18 @@ func accounts(ctx context.Context, s blob.Store) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for after := ""; ; {
 			id := ""
-			for info, err := range s.List(ctx, "acct/", after) {
+			for info, err := range s.List(ctx, layout.AccountFolder, after) {
 				if err != nil {
 					yield("", fmt.Errorf("backup: list accounts: %w", err))
 					return
 				}
-				id, _, _ = strings.Cut(strings.TrimPrefix(info.Name, "acct/"), "/")
+				id, _, _ = strings.Cut(strings.TrimPrefix(info.Name, layout.AccountFolder), "/")
 				break
 			}
 			if id == "" || !yield(id, nil) {
 				return
 			}
-			after = "acct/" + id + "0" // '0' is the byte after '/'
+			after = layout.AccountFolder + id + "0" // '0' is the byte after '/'
 		}
 	}
 }
@@ -74,10 +76,10 @@ func at(folder string, p uint64) string { return fmt.Sprintf("%s%016d", folder, 
 // account copies one account, as often as it takes.
 func (c *copier) account(ctx context.Context, id string) error {
 	for range attempts {
-		done, err := c.accountOnce(ctx, "acct/"+id+"/")
+		done, err := c.accountOnce(ctx, layout.AccountFolder+id+"/")
 		if err != nil || !done {
 			// One that is being removed falls apart, and is none any more.
-			_, gone := c.from.Stat(ctx, "gone/"+id)
+			_, gone := c.from.Stat(ctx, layout.RemovedFolder+id)
 			if gone == nil {
 				return nil
 			}
@@ -100,11 +102,11 @@ func (c *copier) account(ctx context.Context, id string) error {
 // about to make it, and nobody has been told that it exists.
 func (c *copier) accountOnce(ctx context.Context, prefix string) (done bool, err error) {
 	// What refers is looked for before what is referred to.
-	snaps, _, err := positions(ctx, c.from, prefix+"snap/")
+	snaps, _, err := positions(ctx, c.from, eventlog.SnapshotFolder(prefix))
 	if err != nil {
 		return false, err
 	}
-	_, log, err := positions(ctx, c.from, prefix+"log/")
+	_, log, err := positions(ctx, c.from, eventlog.EntryFolder(prefix))
 	if err != nil || log.last == 0 {
 		return false, err
 	}
@@ -113,7 +115,7 @@ func (c *copier) accountOnce(ctx context.Context, prefix string) (done bool, err
 		return false, err
 	}
 	var extra []string // of the target only
-	for _, kind := range []string{"body/", "page/", "meta/"} {
+	for _, kind := range []string{layout.BodyFolder, layout.PageFolder, layout.MetadataFolder} {
 		more, err := c.folder(ctx, prefix+kind)
 		if err != nil {
 			return false, err
@@ -124,12 +126,12 @@ func (c *copier) accountOnce(ctx context.Context, prefix string) (done bool, err
 	// Every position up to the last was taken when the last was listed, whether it
 	// was listed or not.
 	for p := next; p <= log.last; p++ {
-		if err := c.copy(ctx, at(prefix+"log/", p)); err != nil {
+		if err := c.copy(ctx, eventlog.EntryName(prefix, eventlog.Position(p))); err != nil {
 			return false, err
 		}
 	}
 	for _, p := range snaps {
-		if err := c.copy(ctx, at(prefix+"snap/", p)); err != nil {
+		if err := c.copy(ctx, eventlog.SnapshotName(prefix, eventlog.Position(p))); err != nil {
 			return false, err
 		}
 	}
@@ -137,7 +139,7 @@ func (c *copier) accountOnce(ctx context.Context, prefix string) (done bool, err
 		return false, err
 	}
 	if c.opts.Restored {
-		if err := c.put(ctx, at(prefix+"restored/", log.last), []byte("letterlock restored 1\n")); err != nil {
+		if err := c.put(ctx, at(prefix+layout.RestoredFolder, log.last), []byte("letterlock restored 1\n")); err != nil {
 			return false, err
 		}
 	}
@@ -153,7 +155,7 @@ func (c *copier) accountOnce(ctx context.Context, prefix string) (done bool, err
 // follows makes sure that the source continues what the target has, and returns the
 // first position to copy.
 func (c *copier) follows(ctx context.Context, prefix string, log span) (next uint64, err error) {
-	_, have, err := positions(ctx, c.to, prefix+"log/")
+	_, have, err := positions(ctx, c.to, eventlog.EntryFolder(prefix))
 	switch {
 	case err != nil:
 		return 0, err
@@ -162,7 +164,7 @@ func (c *copier) follows(ctx context.Context, prefix string, log span) (next uin
 	case have.last > log.last:
 		return 0, fmt.Errorf("%w: it ends at entry %d, the copy at %d", ErrRolledBack, log.last, have.last)
 	}
-	name := at(prefix+"log/", have.last)
+	name := eventlog.EntryName(prefix, eventlog.Position(have.last))
 	same, err := c.same(ctx, name)
 	switch {
 	case err != nil:
@@ -229,23 +231,23 @@ func (e *sourceError) Unwrap() error { return e.err }
 // secrets makes the slots of an account the source's: what opens nothing there must
 // open nothing here. But never none at all.
 func (c *copier) secrets(ctx context.Context, prefix string) error {
-	for _, folder := range []string{"key/", "restored/"} {
+	for _, folder := range []string{layout.KeyFolder, layout.RestoredFolder} {
 		if _, err := c.folder(ctx, prefix+folder); err != nil {
 			return err
 		}
 	}
-	extra, err := c.folder(ctx, prefix+"quota/")
+	extra, err := c.folder(ctx, prefix+layout.QuotaFolder)
 	if err == nil || errors.Is(err, errVanished) { // of limits and counts the newest counts
 		err = c.delete(ctx, extra...)
 	}
 	if err != nil {
 		return err
 	}
-	extra, err = c.folder(ctx, prefix+"slot/")
+	extra, err = c.folder(ctx, prefix+layout.SlotFolder)
 	if err != nil || len(extra) == 0 {
 		return err
 	}
-	for _, err := range c.from.List(ctx, prefix+"slot/", "") {
+	for _, err := range c.from.List(ctx, prefix+layout.SlotFolder, "") {
 		if err != nil {
 			return err
 		}
@@ -264,8 +266,8 @@ func (c *copier) trim(ctx context.Context, prefix string, snaps []uint64, log sp
 	for _, folder := range []struct {
 		name  string
 		first uint64
-	}{{"snap/", snaps[0]}, {"log/", min(log.first, snaps[0])}} {
-		have, _, err := positions(ctx, c.to, prefix+folder.name)
+	}{{eventlog.SnapshotFolder(prefix), snaps[0]}, {eventlog.EntryFolder(prefix), min(log.first, snaps[0])}} {
+		have, _, err := positions(ctx, c.to, folder.name)
 		if err != nil {
 			return err
 		}
@@ -273,7 +275,7 @@ func (c *copier) trim(ctx context.Context, prefix string, snaps []uint64, log sp
 			if p >= folder.first {
 				break
 			}
-			if err := c.delete(ctx, at(prefix+folder.name, p)); err != nil {
+			if err := c.delete(ctx, at(folder.name, p)); err != nil {
 				return err
 			}
 		}

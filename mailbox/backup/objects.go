@@ -28,20 +28,6 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readAll reads a small object whole.
-func readAll(ctx context.Context, s blob.Store, name string, most int64) ([]byte, error) {
-	r, err := s.Open(ctx, name, 0, most+1)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err == nil && int64(len(b)) > most {
-		err = fmt.Errorf("%s: more than %d bytes", name, most)
-	}
-	return b, err
-}
-
 // put makes an object of the target that the source does not have.
 func (c *copier) put(ctx context.Context, name string, b []byte) error {
 	err := c.to.Create(ctx, name, bytes.NewReader(b))

@@ -21,7 +21,7 @@ import (
 // files.
 func script(t *testing.T) string {
 	t.Helper()
-	page, err := os.ReadFile("../docs/operations.md")
+	page, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)
 	_, after, found := strings.Cut(string(page), "```sh\n# copy-store FROM TO\n")
 	require.True(t, found)

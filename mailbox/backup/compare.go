@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // Compared says what [Compare] saw.
@@ -25,7 +26,7 @@ func Compare(ctx context.Context, from, to blob.Store, report func(object string
 	var c Compared
 	err := merge(ctx, from, to, "", func(name string, source, target bool) error {
 		switch {
-		case strings.HasPrefix(name, "wake/"):
+		case strings.HasPrefix(name, layout.WakeFolder):
 		case !target:
 			c.Newer++
 		case !source:

@@ -15,12 +15,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/letterlock/letterlock/backup"
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/blob/diskblob"
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/mailbox/backup"
 )
 
 var cheap = crypto.PasswordParams{Time: 5, Memory: 7168, Threads: 1}

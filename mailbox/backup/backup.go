@@ -37,6 +37,7 @@ import (
 	"sync"
 
 	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // Errors that callers branch on.
@@ -79,12 +80,7 @@ type Report struct {
 	Unreadable int   // objects of the source: what refers to them was copied without
 }
 
-const (
-	formatObject  = "store/format"
-	copyingObject = "store/copying" // stands for formatObject until the first copy is whole
-	restoredFlag  = "store/restored"
-	maxFormat     = 256
-)
+const maxFormat = 256
 
 // Copy copies a store, or what is new in it since the last copy to the same target.
 // It goes on past an account that cannot be copied, and returns all errors joined,
@@ -155,15 +151,15 @@ func (c *copier) run(ctx context.Context) error {
 // begin makes sure that the target may be written to. first says that it is not a
 // store yet.
 func (c *copier) begin(ctx context.Context) (first bool, err error) {
-	format, err := readAll(ctx, c.from, formatObject, maxFormat)
+	format, err := layout.ReadAll(ctx, c.from, layout.Format, maxFormat)
 	if err != nil {
 		return false, fmt.Errorf("backup: there is no store to copy: %w", err)
 	}
-	for _, object := range []string{formatObject, copyingObject} {
-		there, err := readAll(ctx, c.to, object, maxFormat)
+	for _, object := range []string{layout.Format, layout.Copying} {
+		there, err := layout.ReadAll(ctx, c.to, object, maxFormat)
 		switch {
 		case err == nil && string(there) == string(format):
-			return object == copyingObject, nil
+			return object == layout.Copying, nil
 		case err == nil:
 			return false, fmt.Errorf("backup: %w: it has another salt", ErrOtherStore)
 		case !errors.Is(err, fs.ErrNotExist):
@@ -176,13 +172,13 @@ func (c *copier) begin(ctx context.Context) (first bool, err error) {
 		}
 		return false, fmt.Errorf("backup: %w: it is not empty, it has %s", ErrOtherStore, info.Name)
 	}
-	return true, c.put(ctx, copyingObject, format)
+	return true, c.put(ctx, layout.Copying, format)
 }
 
 // finish makes the target a store, if it was none.
 func (c *copier) finish(ctx context.Context, first bool) error {
-	for info, err := range c.from.List(ctx, "store/", "") {
-		if err == nil && info.Name != formatObject && info.Name != copyingObject {
+	for info, err := range c.from.List(ctx, layout.StoreFolder, "") {
+		if err == nil && info.Name != layout.Format && info.Name != layout.Copying {
 			err = c.copy(ctx, info.Name)
 		}
 		if err != nil {
@@ -190,17 +186,17 @@ func (c *copier) finish(ctx context.Context, first bool) error {
 		}
 	}
 	if c.opts.Restored {
-		if err := c.put(ctx, restoredFlag, []byte("letterlock restored 1\n")); err != nil {
+		if err := c.put(ctx, layout.Restored, []byte("letterlock restored 1\n")); err != nil {
 			return err
 		}
 	}
 	if !first {
 		return nil
 	}
-	if err := c.copy(ctx, formatObject); err != nil {
+	if err := c.copy(ctx, layout.Format); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	if err := c.to.Delete(ctx, copyingObject); err != nil { // not counted: it was never in the source
+	if err := c.to.Delete(ctx, layout.Copying); err != nil { // not counted: it was never in the source
 		return fmt.Errorf("backup: %w", err)
 	}
 	return nil

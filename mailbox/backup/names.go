@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+
+	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
 // An object under name/ begins with a version byte and the account's ID.
@@ -28,12 +30,12 @@ func named(b []byte) string {
 func (c *copier) names(ctx context.Context) error {
 	elsewhere := map[string]bool{} // accounts that have a name in the source
 	var gone []string
-	err := merge(ctx, c.from, c.to, "name/", func(name string, source, target bool) error {
+	err := merge(ctx, c.from, c.to, layout.NameFolder, func(name string, source, target bool) error {
 		if !source {
 			gone = append(gone, name)
 			return nil
 		}
-		b, err := readAll(ctx, c.from, name, maxName)
+		b, err := layout.ReadAll(ctx, c.from, name, maxName)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // renamed or removed at this moment; the next copy sees it
 		}
@@ -51,7 +53,7 @@ func (c *copier) names(ctx context.Context) error {
 		return fmt.Errorf("backup: names: %w", err)
 	}
 	for _, name := range gone {
-		b, err := readAll(ctx, c.to, name, maxName)
+		b, err := layout.ReadAll(ctx, c.to, name, maxName)
 		if err != nil {
 			return fmt.Errorf("backup: names: %w", err)
 		}
@@ -74,7 +76,7 @@ func (c *copier) removed(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		prefix := "acct/" + id + "/"
+		prefix := layout.AccountFolder + id + "/"
 		there := false
 		for _, err := range c.from.List(ctx, prefix, "") {
 			if err != nil {
