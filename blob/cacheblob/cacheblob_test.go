@@ -2,6 +2,7 @@ package cacheblob_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -228,6 +229,29 @@ func TestDamage(t *testing.T) {
 func write(t *testing.T, path string, data []byte) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, data, 0o600))
+}
+
+// TestFresh: a fresh reading comes from the store within and replaces what was
+// kept, damaged on its way, of any range.
+func TestFresh(t *testing.T) {
+	mem := memblob.New()
+	require.NoError(t, mem.Create(t.Context(), "a", strings.NewReader("0123456789")))
+	wire := blobtest.NewFlipping(mem)
+	s := open(t, wire, t.TempDir(), cacheblob.Options{})
+	read := func(ctx context.Context, off, n int64) string {
+		r, err := s.Open(ctx, "a", off, n)
+		require.NoError(t, err)
+		data, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+		return string(data)
+	}
+	wire.Flip(0, nil)
+	require.Equal(t, "1123456789", read(t.Context(), 0, -1))
+	require.Equal(t, "112", read(t.Context(), 0, 3), "it was kept so")
+	require.Equal(t, "0123", read(blob.Fresh(t.Context()), 0, 4))
+	require.Equal(t, "012", read(t.Context(), 0, 3))
+	require.Equal(t, "0123456789", read(t.Context(), 0, -1))
 }
 
 // TestAnotherObjectsFile does not take the file of one object for that of another.

@@ -81,6 +81,50 @@ func TestTroublesAreTold(t *testing.T) {
 	}
 }
 
+// TestBadWire: every second answer that a bucket gives for a key is cut or has a
+// flipped bit, and nobody who sends or reads mail notices.
+func TestBadWire(t *testing.T) {
+	for name, at := range map[string]int{"cut": 0, "flipped at 1": 1, "flipped at 20": 20, "flipped at 300": 300} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newMailWorld(t)
+			var mu sync.Mutex // protects what follows
+			seen := map[string]int{}
+			damaged := 0
+			w.fake.SetPlan(func(op fakes3.Op, key string, _ int) fakes3.Fault {
+				mu.Lock()
+				defer mu.Unlock()
+				call := string(op) + " " + key
+				seen[call]++
+				switch {
+				case seen[call]%2 == 0 || at > 0 && op == fakes3.List: // names have no checksum
+					return fakes3.Fault{}
+				case op == fakes3.Get || op == fakes3.List || op == fakes3.Delete:
+					damaged++
+				}
+				if at > 0 {
+					return fakes3.Fault{Flip: at}
+				}
+				return fakes3.Fault{Short: 1 + 97*(damaged%5)}
+			})
+			ids := []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c"}
+			for i, id := range ids {
+				if i%3 == 0 {
+					w.add(id, "OK")
+				} else {
+					w.mail(id, "250")
+				}
+			}
+			require.Contains(t, w.imap("SELECT INBOX"), "OK")
+			require.Contains(t, w.imap("FETCH 1:* BODY.PEEK[]"), "OK")
+			w.whole(ids...)
+			mu.Lock()
+			defer mu.Unlock()
+			require.Greater(t, damaged, 10)
+		})
+	}
+}
+
 // mailWorld is servers of mail over a bucket, with a client of each.
 type mailWorld struct {
 	t     *testing.T
