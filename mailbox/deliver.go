@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/letterlock/letterlock/crypto"
@@ -298,9 +297,7 @@ type inbox struct {
 	committer *eventlog.Committer[struct{}]
 	made      time.Time
 
-	quota *quotaNote   // as it was when the inbox was made
-	size  atomic.Int64 // bytes that this process delivered since the usage was noted
-	count atomic.Int64 // and messages
+	quota *quotaNote // as it was when the inbox was made
 
 	opening chan struct{} // has a value while the head of the log is looked for
 	opened  bool          // protected by opening
@@ -354,12 +351,7 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 			return nil, err
 		}
 	}
-	before := in
 	in = &inbox{store: s, id: id, prefix: prefix, recipient: recipient, made: now, quota: quota, opening: make(chan struct{}, 1)}
-	if before != nil && before.quota.at == quota.at { // nothing was noted since
-		in.size.Store(before.size.Load())
-		in.count.Store(before.count.Load())
-	}
 	in.committer = eventlog.NewCommitter(log, eventlog.Model[struct{}](keyless{}), eventlog.CommitterOptions[struct{}]{
 		Kind: eventlog.Delivered, Logger: s.logger, Observe: s.opts.Observe,
 	})
@@ -435,8 +427,7 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m state.
 	if err != nil {
 		return err
 	}
-	in.size.Add(size.Storage)
-	in.count.Add(size.Messages)
+	in.store.tally(ctx, in, uint64(head.Pos), size)
 	in.store.saw(in.id, head)
 	in.store.delivered(in.id)
 	return nil
@@ -454,7 +445,7 @@ func (in *inbox) room(more Held) error {
 	if a := in.store.openAccount(in.id); a != nil {
 		return q.check(usage(a.state()), more)
 	}
-	return q.check(in.quota.noted.plus(Held{in.size.Load(), in.count.Load()}), more)
+	return q.check(in.quota.noted.plus(in.store.tallies.since(in.id, in.quota.at)), more)
 }
 
 // ready finds the end of the log, once.

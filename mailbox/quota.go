@@ -8,6 +8,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/letterlock/letterlock/eventlog"
@@ -348,4 +349,89 @@ func (n *quotaNote) notable(u Held) bool {
 		return limit > 0 && (was >= limit) != (is >= limit) || limit > 0 && math.Abs(float64(is-was)) > float64(limit)/32
 	}
 	return far(n.Storage, n.noted.Storage, u.Storage) || far(n.Messages, n.noted.Messages, u.Messages)
+}
+
+// tally is what this process delivered to an account since its usage was noted.
+type tally struct {
+	Held
+	noted uint64 // position of the usage; 0: none was noted
+	at    uint64 // position of the last delivery
+}
+
+// maxTallies bounds how many accounts with limits a process keeps a tally of, at
+// about 80 bytes each.
+const maxTallies = 1 << 16
+
+// tallies are those of all accounts with limits that this process delivers to,
+// whether or not it remembers their inboxes.
+type tallies struct {
+	max int
+
+	mu sync.Mutex // protects what follows
+	of map[eventlog.ID]tally
+}
+
+// since returns what was delivered since the usage of a position.
+func (t *tallies) since(id eventlog.ID, noted uint64) Held {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.of[id]; n.noted == noted {
+		return n.Held
+	}
+	return Held{} // the usage that was noted since has it
+}
+
+// add adds a delivery. If there are too many tallies it returns one that it took out.
+func (t *tallies) add(id eventlog.ID, noted, at uint64, more Held) (evicted eventlog.ID, out tally) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.of[id]
+	if n.noted != noted {
+		n = tally{noted: noted}
+	}
+	t.of[id] = tally{Held: n.plus(more), noted: noted, at: max(n.at, at)}
+	if len(t.of) > t.max {
+		for evicted, out = range t.of { // in random order
+			if evicted != id {
+				delete(t.of, evicted)
+				return evicted, out
+			}
+		}
+	}
+	return eventlog.ID{}, tally{}
+}
+
+// tally counts a delivery to an account that has limits. If that makes too many
+// tallies, it notes the usage of another account in the store.
+func (s *Store) tally(ctx context.Context, in *inbox, at uint64, more Held) {
+	if in.quota.Quota == (Quota{}) {
+		return
+	}
+	if id, t := s.tallies.add(in.id, in.quota.at, at, more); t.at > 0 {
+		if err := s.noteTally(ctx, id, t); err != nil {
+			s.logger.Warn("usage was not noted", "prefix", layout.AccountPrefix(id), "error", err)
+		}
+	}
+}
+
+// noteTally adds a tally to the usage that was noted of an account, unless a process
+// with its keys does: it is open here, or its usage was noted since.
+func (s *Store) noteTally(ctx context.Context, id eventlog.ID, t tally) error {
+	if s.openAccount(id) != nil {
+		return nil
+	}
+	prefix := layout.AccountPrefix(id)
+	n, err := s.readQuota(ctx, prefix)
+	if err != nil || n.Quota == (Quota{}) || n.at != t.noted || t.at <= n.at {
+		return err
+	}
+	u := n.noted.plus(t.Held)
+	object := quotaName(prefix+quotaUsage, t.at)
+	err = s.blobs.Create(ctx, object, strings.NewReader(quotaText(usageHead, u.Storage, u.Messages)))
+	if err != nil {
+		return err
+	}
+	s.dropOlder(ctx, prefix+quotaUsage, object)
+	s.forgetQuota(id)
+	return nil
 }

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -219,5 +220,36 @@ func TestQuotaObjectsAreFrozen(t *testing.T) {
 	} {
 		_, _, err := parseQuota(limitsHead, []byte(bad))
 		require.ErrorIs(t, err, eventlog.ErrCorrupt, "%q", bad)
+	}
+}
+
+// Limits hold for any number of accounts that one process delivers to in turn,
+// more than it remembers inboxes or tallies of.
+func TestQuotaOfManyAccounts(t *testing.T) {
+	ctx := t.Context()
+	const users, limit = 1100, 2
+	for name, most := range map[string]int{"tallies for all": maxTallies, "tallies for few": 100} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Open(ctx, memblob.New(), Options{Password: cheap, Quotas: true, PollInterval: -1})
+			require.NoError(t, err)
+			defer s.Close()
+			s.tallies.max = most
+			require.Greater(t, users, maxInboxes)
+			for i := range users {
+				newTokenUser(t, s, fmt.Sprint("user", i))
+				require.NoError(t, s.SetQuota(ctx, fmt.Sprint("user", i), Quota{Messages: limit}))
+			}
+			for round := range 3 {
+				for i := range users {
+					err := s.Deliver(ctx, []Recipient{{Account: fmt.Sprint("user", i)}}, strings.NewReader(mail(round)))[0]
+					if round < limit {
+						require.NoError(t, err)
+					} else {
+						require.ErrorIs(t, err, ErrOverQuota, "user %d", i)
+					}
+				}
+			}
+			require.LessOrEqual(t, len(s.tallies.of), most)
+		})
 	}
 }

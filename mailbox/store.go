@@ -74,7 +74,9 @@ type Store struct {
 
 	passwords *crypto.Costs
 	sampled   atomic.Bool // passwords has seen a sample of the accounts
-	waker     *wake.Waker
+
+	tallies tallies
+	waker   *wake.Waker
 
 	freshness   time.Duration
 	collectPart int // see gc.Account.PartSize
@@ -161,6 +163,7 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 	s := &Store{
 		blobs: blobs, opts: o, logger: o.Logger, cache: pages.NewCache(o.CacheBytes), freshness: defaultFreshness, collectPart: defaultCollectPart,
 		verified: crypto.NewVerified(crypto.VerifiedOptions{}), passwords: crypto.NewCosts(o.Password),
+		tallies:  tallies{max: maxTallies, of: map[eventlog.ID]tally{}},
 		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
