@@ -16,6 +16,7 @@ const (
 	hiddenIdentity = "crypto.Identity(secret)"
 	hiddenToken    = "crypto.Token(secret)"
 	hiddenBody     = "crypto.Body(secret)"
+	hiddenBlock    = "crypto.BlockSecret(secret)"
 )
 
 // Format implements [fmt.Formatter] and prints a placeholder.
@@ -71,3 +72,15 @@ func (Token) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenToken + `
 func (*BodyWriter) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenBody) }
 
 func (*bodyReader) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenBody) }
+
+// Format implements [fmt.Formatter] and prints a placeholder.
+func (BlockSecret) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenBlock) }
+
+// String returns a placeholder.
+func (BlockSecret) String() string { return hiddenBlock }
+
+// LogValue implements [slog.LogValuer] with a placeholder.
+func (BlockSecret) LogValue() slog.Value { return slog.StringValue(hiddenBlock) }
+
+// MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
+func (BlockSecret) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenBlock + `"`), nil }

@@ -13,7 +13,7 @@ It needs Python 3.8 and the age tool, 1.3 or later, and nothing else. The format
 are those of format.md and its chapters; this file is one program that follows
 them, as short as possible and slow. It goes on past damage, and says so.
 """
-import hashlib, hmac, os, struct, subprocess, sys, time
+import hashlib, hmac, os, struct, subprocess, sys, time, zlib
 
 # -- Cryptography: format-crypto.md, sections 1 to 3 --------------------------
 
@@ -62,8 +62,11 @@ def open_sealed(key, sealed, aad):
     """XChaCha20-Poly1305 with the nonce in front."""
     nonce, text, tag = sealed[:24], sealed[24:-16], sealed[-16:]
     x = rounds(list(SIGMA + struct.unpack("<8I", key) + struct.unpack("<4I", nonce[:16])))
-    sub = struct.pack("<8I", *(x[:4] + x[12:]))
-    nonce = bytes(4) + nonce[16:]
+    return open_ietf(struct.pack("<8I", *(x[:4] + x[12:])), bytes(4) + nonce[16:], text, tag, aad)
+
+
+def open_ietf(sub, nonce, text, tag, aad):
+    """ChaCha20-Poly1305 of RFC 8439."""
     mac = pad(aad) + pad(text) + struct.pack("<2Q", len(aad), len(text))
     if len(tag) < 16 or not hmac.compare_digest(poly1305(chacha(sub, 0, nonce)[:32], mac), tag):
         raise ValueError("does not open")
@@ -260,7 +263,6 @@ class Account:
         self.id = bytes.fromhex(os.path.basename(path))
         key = lambda label: [hkdf(seed, b"letterlock/v1/identity", label) for seed in seeds]
         self.log_keys, self.snap_keys = key(b"letterlock/v1/log"), key(b"letterlock/v1/snapshot")
-        self.page_keys = [hkdf(k, b"letterlock/v1/key", b"page") for k in key(b"letterlock/v1/object")]
 
     def open(self, keys, sealed, aad):
         """Opens what may be sealed under the identity of any time."""
@@ -324,15 +326,26 @@ class Account:
                 warn("snap/%016d %s" % (at, e))
         return 0, None
 
-    def page(self, name):
-        b = self.read("page/" + name)
-        p = self.open(self.page_keys, b[4:], b"LLO\x01" + self.id + bytes.fromhex(name) + b"page")
+    def page(self, packs, line):
+        """The rows of a page, from its line in a manifest."""
+        number, off, size, plain = struct.unpack(">HIII", line[:14])
+        secret, digest = line[14:30], line[30:62]
+        b = self.read("pack/" + packs[20 * number:20 * number + 16].hex())[off:off + size]
+        if hashlib.sha256(b).digest() != digest:
+            raise ValueError("is not what the snapshot names")
+        key = hkdf(secret, b"", b"letterlock/v2/block")
+        p = open_ietf(key, bytes(12), b[:-16], b[-16:], b"LLP\x02" + self.id + b"\x01")
+        tail = int.from_bytes(p[3:7], "big")
+        p = p[7:] if p[2] == 0 else zlib.decompress(p[7:len(p) - tail], -15) + p[len(p) - tail:]
         rows = struct.unpack(">H", p[1:3])[0]
         i = 5
         columns = []
-        for width in (4, 8, 8, 4, 8, 4, 50):
-            columns.append([p[i + width * r:i + width * (r + 1)] for r in range(rows)])
+        for width in (4, 8, 8, 4, 8, 4):
+            # The first byte of each row, then the second of each, and so on.
+            columns.append([p[i + r:i + width * rows:rows] for r in range(rows)])
             i += width * rows
+        bodies = p[len(p) - 50 * rows:]
+        columns.append([bodies[50 * r:50 * (r + 1)] for r in range(rows)])
         return zip(*columns)
 
     def load(self):
@@ -340,14 +353,14 @@ class Account:
         at, manifest = self.snapshot()
         if manifest:
             s.next_id = manifest[3]
-            for box in manifest[6]:
+            for box in manifest[8]:
                 b = s.boxes[box[0]] = Box(box[1], box[3])
                 keywords, pages = box[8], box[11]
-                for i in range(0, len(pages), 46):
+                for i in range(0, len(pages), 92):
                     try:
-                        self.fill(b, keywords, self.page(pages[i:i + 16].hex()))
-                    except (ValueError, OSError) as e:
-                        warn("page %s: %s" % (pages[i:i + 16].hex(), e))
+                        self.fill(b, keywords, self.page(manifest[6], pages[i:i + 92]))
+                    except (ValueError, OSError, zlib.error) as e:
+                        warn("page %d of %r: %s" % (i // 92, box[1], e))
                 b.next = box[3]
         for n in self.numbers("log"):
             if n <= at:

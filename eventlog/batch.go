@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/blob"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // batch is the calls that go into one entry.
@@ -33,22 +34,34 @@ type answer[S any] struct {
 // run appends one entry for the batch, deciding anew as often as another entry
 // wins. It returns why the calls that are left failed.
 func (b *batch[S]) run(ctx context.Context) error {
-	report := CommitReport{Delivered: b.c.opts.Kind == Delivered}
-	onCommit := b.c.opts.OnCommit
-	if onCommit == nil {
-		return b.append(ctx, &report)
+	if !b.c.opts.Observe.Watched() {
+		return b.append(ctx, &observe.Commit{})
 	}
 	begun := time.Now()
-	err := b.append(ctx, &report)
-	if err != nil || report.Records > 0 {
-		report.Err, report.Time = err, time.Since(begun)
-		onCommit(report)
+	told := observe.Commit{Delivered: b.c.opts.Kind == Delivered}
+	err := b.append(ctx, &told)
+	if err != nil || told.Records > 0 {
+		told.Result, told.Time = resultOf(err), time.Since(begun)
+		b.c.opts.Observe.Observer.Commit(told)
 	}
 	return err
 }
 
-// append is run, and records what it did.
-func (b *batch[S]) append(ctx context.Context, report *CommitReport) error {
+// resultOf is how a turn ended.
+func resultOf(err error) observe.Result {
+	switch {
+	case err == nil:
+		return observe.OK
+	case errors.Is(err, ErrUnknownOutcome):
+		return observe.Unknown
+	case errors.Is(err, context.Canceled):
+		return observe.Canceled
+	}
+	return observe.Failed
+}
+
+// append is run, and notes what it did.
+func (b *batch[S]) append(ctx context.Context, told *observe.Commit) error {
 	c := b.c
 	trimmed := 0
 	for attempt := 0; ; attempt++ {
@@ -64,7 +77,7 @@ func (b *batch[S]) append(ctx context.Context, report *CommitReport) error {
 		entry, err := c.log.Append(b.freeing(ctx), c.opts.Kind, p.records...)
 		switch {
 		case err == nil:
-			report.Records, report.Bytes = len(p.records), entry.Size
+			told.Records, told.Bytes = len(p.records), entry.Size
 			c.note(entry)
 			c.publish(&published[S]{p.state, entry.Head})
 			for _, a := range p.answers {
@@ -79,7 +92,7 @@ func (b *batch[S]) append(ctx context.Context, report *CommitReport) error {
 			}
 			err = c.reload(ctx)
 		case errors.Is(err, ErrConflict):
-			report.Conflicts++
+			told.Conflicts++
 			if attempt > 0 {
 				if err := pause(ctx, attempt, conflictDelay, conflictDelayMax); err != nil {
 					return err

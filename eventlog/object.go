@@ -43,15 +43,25 @@ func (l *Log) PutObject(ctx context.Context, kind string, plaintext []byte) (Obj
 	key := l.sealer.ring.keys[0].object.Derive(kind)
 	data = key.Seal(data, plaintext, l.objectAD(kind, id))
 	key.Wipe()
-	name := l.ObjectName(kind, id)
-	out, err := l.put(ctx, name, data)
-	if err != nil {
+	if err := l.PutSealed(ctx, kind, id, data); err != nil {
 		return ObjectID{}, err
 	}
-	if !out.stored {
-		return ObjectID{}, fmt.Errorf("eventlog: put object %s: %w", name, fs.ErrExist)
-	}
 	return id, nil
+}
+
+// PutSealed stores bytes that the caller sealed, under <kind>/<id> below the log's
+// prefix, with what PutObject promises. It needs no keys. It fails with fs.ErrExist
+// if other bytes have the name.
+func (l *Log) PutSealed(ctx context.Context, kind string, id ObjectID, data []byte) error {
+	if err := checkObjectKind(kind); err != nil {
+		return err
+	}
+	name := l.ObjectName(kind, id)
+	out, err := l.put(ctx, name, data)
+	if err == nil && !out.stored {
+		err = fmt.Errorf("eventlog: put object %s: %w", name, fs.ErrExist)
+	}
+	return err
 }
 
 // GetObject returns what PutObject stored. It fails with fs.ErrNotExist if it is

@@ -172,7 +172,7 @@ func TestPagesAtTheirBounds(t *testing.T) {
 		before := a.account.state().ByName(Inbox).Pages
 		require.NoError(t, snapshotNow(ctx, a.account))
 		for i, r := range a.account.state().ByName(Inbox).Pages {
-			require.Equal(t, before[i].ID, r.ID, "an unchanged page is not written again")
+			require.Equal(t, before[i].ID(), r.ID(), "an unchanged page is not written again")
 		}
 		_, err := v.Copy(ctx, All(), "copy")
 		require.NoError(t, err)

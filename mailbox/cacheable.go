@@ -7,7 +7,7 @@ import (
 )
 
 // Cacheable reports whether an object may be served from a cache that does not notice
-// deletes, such as package cacheblob: bodies, pages and metadata may. Their names
+// deletes, such as package cacheblob: bodies and packs may. Their names
 // are random, and nobody asks for one that no state points to. The log must be read as
 // it is, whose end decides who writes next; and so must slots, where a token that was
 // revoked has to be gone, names and keys.
@@ -18,7 +18,7 @@ func Cacheable(name string) bool {
 	}
 	_, rest, _ = strings.Cut(rest, "/")
 	switch layout.FolderOf(rest) {
-	case layout.BodyFolder, layout.PageFolder, layout.MetadataFolder:
+	case layout.BodyFolder, layout.PackFolder:
 		return true
 	}
 	return false

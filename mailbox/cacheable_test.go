@@ -70,7 +70,7 @@ func TestCacheOnDisk(t *testing.T) {
 
 func TestCacheable(t *testing.T) {
 	const account = "acct/00112233445566778899aabbccddeeff/"
-	for _, name := range []string{"body/00", "page/00", "meta/00"} {
+	for _, name := range []string{"body/00", "pack/00"} {
 		assert.True(t, Cacheable(account+name), name)
 	}
 	for _, name := range []string{

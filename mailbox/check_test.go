@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,28 @@ func objects(t testing.TB, blobs *memblob.Store, a *Account, folder string) (out
 		out = append(out, info.Name)
 	}
 	return out
+}
+
+// packsOf returns the packs of pages and those of metadata that any snapshot names.
+func packsOf(t testing.TB, a *Account) (pages, metadata []string) {
+	t.Helper()
+	snaps, err := a.account.log.Snapshots(t.Context())
+	require.NoError(t, err)
+	for _, pos := range snaps {
+		_, s, err := a.account.pages.ReadSnapshot(t.Context(), pos)
+		require.NoError(t, err)
+		for _, m := range s.Mailboxes {
+			for _, r := range m.Pages {
+				pages = append(pages, layout.PackName(a.account.prefix, r.Block.Pack))
+			}
+		}
+		for _, seg := range s.Segments {
+			metadata = append(metadata, layout.PackName(a.account.prefix, seg.Metadata.Pack))
+		}
+	}
+	require.NotEmpty(t, pages)
+	require.NotEmpty(t, metadata)
+	return pages, metadata
 }
 
 // overwrite puts other bytes under a name.
@@ -71,7 +94,8 @@ func TestCheckSaysWhatIsLost(t *testing.T) {
 	require.Equal(t, before, names(t, blobs), "a check never writes")
 
 	s.cache.Forget(a.account.id)
-	require.NoError(t, blobs.Delete(ctx, objects(t, blobs, a, "meta")...))
+	pages, metadata := packsOf(t, a)
+	require.NoError(t, blobs.Delete(ctx, metadata...))
 	headers := 0
 	rep, err = a.Check(ctx, func(p Problem) {
 		if p.Lost != nil && p.Lost.Part == LostHeader {
@@ -81,7 +105,7 @@ func TestCheckSaysWhatIsLost(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 7, headers)
 	require.Equal(t, 3, rep.Lost, "a header can be found in the body again")
-	require.NoError(t, blobs.Delete(ctx, objects(t, blobs, a, "page")...))
+	require.NoError(t, blobs.Delete(ctx, pages...))
 	s.cache.Forget(a.account.id)
 	rep, err = a.Check(ctx, func(Problem) {})
 	require.NoError(t, err)
@@ -172,6 +196,7 @@ func TestRepair(t *testing.T) {
 	want := content(t, a)
 	snaps := objects(t, base, a, "snap")
 	require.Len(t, snaps, 2)
+	pages, metadata := packsOf(t, a)
 	for name, c := range map[string]struct {
 		damage  func(*memblob.Store)
 		rebuilt bool
@@ -181,10 +206,10 @@ func TestRepair(t *testing.T) {
 		"the newest": {func(b *memblob.Store) { overwrite(t, b, snaps[1], flipLast) }, true, 1},
 		"the older":  {func(b *memblob.Store) { overwrite(t, b, snaps[0], flipLast) }, false, 1},
 		"both":       {func(b *memblob.Store) { overwrite(t, b, snaps[0], flipLast); overwrite(t, b, snaps[1], flipLast) }, true, 2},
-		"pages":      {func(b *memblob.Store) { require.NoError(t, b.Delete(ctx, objects(t, b, a, "page")...)) }, true, 2},
-		"metadata":   {func(b *memblob.Store) { require.NoError(t, b.Delete(ctx, objects(t, b, a, "meta")...)) }, true, 2},
+		"pages":      {func(b *memblob.Store) { require.NoError(t, b.Delete(ctx, pages...)) }, true, 2},
+		"metadata":   {func(b *memblob.Store) { require.NoError(t, b.Delete(ctx, metadata...)) }, true, 2},
 		"all of a snapshot's": {func(b *memblob.Store) {
-			require.NoError(t, b.Delete(ctx, append(objects(t, b, a, "page"), append(objects(t, b, a, "meta"), snaps...)...)...))
+			require.NoError(t, b.Delete(ctx, slices.Concat(pages, metadata, snaps)...))
 		}, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -219,7 +244,8 @@ func TestRepair(t *testing.T) {
 		require.NoError(t, snapshotNow(ctx, b.account))
 	}
 	require.Less(t, len(objects(t, blobs, a, "log")), 6, "trimmed")
-	require.NoError(t, blobs.Delete(ctx, objects(t, blobs, a, "page")...))
+	pages, _ = packsOf(t, b)
+	require.NoError(t, blobs.Delete(ctx, pages...))
 	s.cache.Forget(b.account.id)
 	before := names(t, blobs)
 	_, err = b.Repair(ctx)

@@ -57,50 +57,6 @@ func collect(t testing.TB, a *Account) CollectReport {
 	return rep
 }
 
-// Who is alone need not wait.
-func TestCollectAlone(t *testing.T) {
-	ctx := t.Context()
-	blobs := memblob.New()
-	clock := newClock()
-	s := openAt(t, blobs, clock)
-	require.NoError(t, s.CreateAccount(ctx, "ann", []byte("pw")))
-	a, err := s.Login(ctx, "ann", []byte("pw"))
-	require.NoError(t, err)
-	defer a.Close()
-	for range 3 {
-		_, err := a.Append(ctx, Inbox, strings.NewReader("Subject: x\r\n\r\ny\r\n"), AppendOptions{})
-		require.NoError(t, err)
-	}
-	bodies := func() (n int) {
-		for info, err := range blobs.List(ctx, "", "") {
-			require.NoError(t, err)
-			if strings.Contains(info.Name, "/body/") {
-				n++
-			}
-		}
-		return n
-	}
-	expunge(t, a, 1, 3)
-	_, err = a.Collect(ctx, CollectOptions{Alone: true, DryRun: true})
-	require.NoError(t, err)
-	require.Equal(t, 3, bodies(), "nothing was deleted")
-	require.Equal(t, 2, collect(t, a).Marked)
-	require.Equal(t, 3, bodies(), "a grace time later at the earliest")
-	rep, err := a.Collect(ctx, CollectOptions{Alone: true})
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, rep.Deleted, 2)
-	require.Equal(t, 1, bodies())
-
-	expunge(t, a, 2)
-	_, err = a.Collect(ctx, CollectOptions{Alone: true})
-	require.NoError(t, err)
-	require.Zero(t, bodies(), "in one go")
-	clock.advance(48 * time.Hour)
-	collect(t, a)
-	_, err = a.Check(ctx, func(p Problem) { t.Errorf("%v", p) })
-	require.NoError(t, err)
-}
-
 func expunge(t testing.TB, a *Account, uids ...UID) {
 	t.Helper()
 	v := selectInbox(t, a)
@@ -150,7 +106,7 @@ func openAll(t testing.TB, blobs blob.Store, a *Account) []byte {
 			text, err := id.OpenSealed(b, 1<<20)
 			require.NoError(t, err)
 			all.Write(text)
-		case layout.KindPage, layout.KindMetadata, layout.KindMark:
+		case layout.KindMark:
 			oid, err := eventlog.ParseObjectID(object)
 			require.NoError(t, err)
 			b, err := log.GetObject(ctx, folder, oid)
@@ -164,6 +120,29 @@ func openAll(t testing.TB, blobs blob.Store, a *Account) []byte {
 			s, err := log.ReadSnapshot(ctx, position(t, object))
 			require.NoError(t, err)
 			all.Write(s.Payload)
+			all.Write(blocks(t, a, s.Payload))
+		}
+	}
+	return all.Bytes()
+}
+
+// blocks opens all blocks that a manifest names.
+func blocks(t testing.TB, a *Account, manifest []byte) []byte {
+	t.Helper()
+	s, err := state.DecodeSnapshot(manifest)
+	require.NoError(t, err)
+	var all bytes.Buffer
+	store := a.account.pages.For(s)
+	for id := range s.Segments {
+		metas, err := store.ReadMetadata(t.Context(), state.MetaSource{Segment: id})
+		require.NoError(t, err)
+		all.Write(bytes.Join(metas, nil))
+	}
+	for _, m := range s.Mailboxes {
+		for _, r := range m.Pages {
+			p, err := store.ReadPage(t.Context(), r)
+			require.NoError(t, err)
+			all.Write(p.Encode())
 		}
 	}
 	return all.Bytes()
@@ -589,11 +568,8 @@ func TestDamagedAccountIsNotCollected(t *testing.T) {
 	collect(t, a)
 	clock.advance(25 * time.Hour)
 	s.cache.Forget(a.account.id)
-	for _, name := range names(t, blobs) {
-		if strings.Contains(name, "/page/") {
-			require.NoError(t, blobs.Delete(ctx, name))
-		}
-	}
+	pages, _ := packsOf(t, a)
+	require.NoError(t, blobs.Delete(ctx, pages...))
 	before := names(t, blobs)
 	_, err := a.Collect(ctx, CollectOptions{})
 	require.Error(t, err)

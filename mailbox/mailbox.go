@@ -9,6 +9,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -251,6 +252,6 @@ func (a *account) inMemory(ctx context.Context, r *state.PageRef) (*state.PageRe
 		return nil, fmt.Errorf("mailbox: read folder: %w", err)
 	}
 	c := *r
-	c.ID, c.Page = eventlog.ObjectID{}, p
+	c.Block, c.Page = pack.Ref{}, p
 	return &c, nil
 }

@@ -64,12 +64,12 @@ func (m *Message) Meta(ctx context.Context) (*message.Message, error) {
 	if err == nil {
 		return a.pages.DecodeMessage(metas, slot)
 	}
-	if !errors.Is(err, fs.ErrNotExist) || src.Entry == 0 {
+	if !errors.Is(err, fs.ErrNotExist) || src.Entry == 0 && !errors.Is(err, pages.ErrUnknownSegment) {
 		return nil, err
 	}
-	// The session was told so long ago that the entry has been trimmed since. A
-	// snapshot holds the metadata now, or if the message was expunged only the
-	// message itself.
+	// The view is so old that the entry has been trimmed since, or the segment
+	// written anew. A newer one holds the metadata, or if the message was expunged
+	// only the message itself.
 	if now := a.state().ByID(m.box.ID); now != nil {
 		if k := now.PageOf(m.UID); k < len(now.Pages) {
 			p, err := a.pages.Page(ctx, now.Pages[k])

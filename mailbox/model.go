@@ -29,6 +29,7 @@ func (m model) Load(ctx context.Context, l *eventlog.Log) (*state.Account, error
 		return nil, fmt.Errorf("mailbox: snapshot at %d holds a later state: %w", snap.Pos, eventlog.ErrCorrupt)
 	}
 	m.account.sawSnapshot(snap.Head)
+	m.account.pages.Use(s)
 	l.Seek(snap.Head)
 	return s, nil
 }

@@ -129,7 +129,7 @@ func TestListingReadsNoBody(t *testing.T) {
 	require.Zero(t, count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: "body"}].Calls)
 	t.Logf("opening the account and listing 1,000 messages cold:\n%v", count)
 	reads := 0
-	for _, kind := range []string{"page", "meta"} {
+	for _, kind := range []string{"pack"} {
 		reads += count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: kind}].Calls
 	}
 	require.LessOrEqual(t, reads, 10)

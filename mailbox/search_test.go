@@ -169,7 +169,7 @@ func TestSearchReadsWhatItMust(t *testing.T) {
 		for _, err := range v.Search(ctx, q) {
 			require.NoError(t, err)
 		}
-		return count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: "page"}].Calls
+		return count.All()[blobtest.Class{Op: blobtest.OpOpen, Name: "pack"}].Calls
 	}
 	require.Equal(t, []UID{300, 5000}, found(t, v, &Query{Op: OpFlag, Text: FlagDeleted}))
 	require.Equal(t, 2, reads(&Query{Op: OpFlag, Text: FlagDeleted}))

@@ -13,7 +13,7 @@ import (
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
-	"github.com/letterlock/letterlock/mailbox/observe"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // A snapshot is worth its price when the tail after the one before has this many
@@ -182,6 +182,7 @@ func (a *account) storeState(ctx context.Context, began time.Time, also pages.Re
 // rebase moves the account onto a snapshot's pages. Sessions that wait are woken:
 // their views are to name these pages too before the old ones are collected.
 func (a *account) rebase(ctx context.Context, head eventlog.Head, s *state.Account) error {
+	a.pages.Use(s)
 	if err := a.committer.Rebase(ctx, head, s); err != nil {
 		return err
 	}

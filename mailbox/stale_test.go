@@ -106,7 +106,7 @@ func TestTwoSnapshotsOfOnePosition(t *testing.T) {
 	for _, h := range []*Account{a, b} {
 		require.NoError(t, snapshotNow(ctx, h.account))
 	}
-	require.Equal(t, a.account.state().ByName(Inbox).Pages[0].ID, b.account.state().ByName(Inbox).Pages[0].ID)
+	require.Equal(t, a.account.state().ByName(Inbox).Pages[0].ID(), b.account.state().ByName(Inbox).Pages[0].ID())
 	require.Len(t, accountObjects(t, blobs, a.account.prefix+"snap/"), 1)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 )
 
 // tamperWorld is a store in which two accounts have a bit of everything, and what
@@ -37,6 +39,7 @@ type tamperWorld struct {
 }
 
 type tamperTarget struct {
+	block                             pack.Ref // of a pack, that is in use
 	kind                              string
 	name, sibling, older, other, free string
 	old                               []byte // an object that is not in the store any more
@@ -141,7 +144,7 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 			x.sibling = all[i-1]
 		}
 		switch {
-		case kind == "page" || kind == "metadata" || kind == "body":
+		case strings.HasPrefix(kind, "pack") || kind == "body":
 			x.older = x.sibling // their names are random: any other
 		case i > 0:
 			x.older = all[i-1]
@@ -166,25 +169,33 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 	add("newest entry", "log/", fmt.Sprintf("log/%016d", logs+2), -1)
 	add("entry before the snapshot", "log/", fmt.Sprintf("log/%016d", logs+1), 3)
 	add("newest snapshot", "snap/", fmt.Sprintf("snap/%016d", logs), -1)
-	add("page", layout.KindPage+"/", layout.KindPage+"/"+id, w.pageInUse(t, s, list(w.prefix+layout.KindPage+"/")))
-	add("metadata", layout.KindMetadata+"/", layout.KindMetadata+"/"+id, 0)
+	for kind, block := range w.blocksInUse(t, s) {
+		add(kind, layout.PackFolder, layout.PackFolder+id, slices.Index(list(w.prefix+layout.PackFolder), layout.PackName(w.prefix, block.Pack)))
+		w.targets[len(w.targets)-1].block = block
+	}
 	add("body", "body/", "body/"+id, 2)
 	add("note of a collection", layout.KindMark+"/", layout.KindMark+"/"+id, 0)
 	w.targets = append(w.targets, tamperTarget{kind: "note of a removal", name: list(layout.RemovedFolder)[0], free: layout.RemovedFolder + id, with: "identity"})
 }
 
-// pageInUse returns the index of a page that the newest state has.
-func (w *tamperWorld) pageInUse(t *testing.T, s *Store, names []string) int {
-	a := openWith(t, s, "ann", w.ids["ann"])
-	for _, m := range a.account.state().Mailboxes {
+// blocksInUse yields a block of a page and one of metadata that the newest state
+// refers to.
+func (w *tamperWorld) blocksInUse(t *testing.T, s *Store) iter.Seq2[string, pack.Ref] {
+	st := openWith(t, s, "ann", w.ids["ann"]).account.state()
+	var page, metadata pack.Ref
+	for _, m := range st.Mailboxes {
 		for _, r := range m.Pages {
-			if r.ID != [16]byte{} {
-				return slices.Index(names, a.account.log.ObjectName(layout.KindPage, r.ID))
+			if r.Page == nil {
+				page = r.Block
 			}
 		}
 	}
-	t.Fatal("no page is in use")
-	return 0
+	for _, seg := range st.Segments {
+		metadata = seg.Metadata
+	}
+	return func(yield func(string, pack.Ref) bool) {
+		_ = yield("pack of pages", page) && yield("pack of metadata", metadata)
+	}
 }
 
 // read returns all messages of an account and what could not be read.
@@ -271,7 +282,11 @@ func attacks() []attack {
 	return []attack{
 		{"flip", func(t *testing.T, b *memblob.Store, x tamperTarget, v int) []string {
 			data := bytesOf(t, b, x.name)
-			data[v*(len(data)-1)/4] ^= 1
+			part := data
+			if x.block.Sealed > 0 { // what no block has is nobody's
+				part = data[x.block.Off:][:x.block.Sealed]
+			}
+			part[v*(len(part)-1)/4] ^= 1
 			return put(t, b, x.name, data)
 		}, 5},
 		{"truncate", func(t *testing.T, b *memblob.Store, x tamperTarget, v int) []string {

@@ -57,7 +57,7 @@ func (s *Store) usage(ctx context.Context, prefix string, each func(object strin
 			u.Bodies.add(info.Size)
 		case eventlog.EntryFolder(""):
 			u.Entries.add(info.Size)
-		case eventlog.SnapshotFolder(""), layout.PageFolder, layout.MetadataFolder:
+		case eventlog.SnapshotFolder(""), layout.PackFolder:
 			u.Snapshots.add(info.Size)
 		case layout.KeyFolder, layout.SlotFolder:
 			u.Keys.add(info.Size)
@@ -73,8 +73,7 @@ type Contents struct {
 	Mailboxes int
 	Messages  int   // in all mailboxes, every copy
 	Size      int64 // of all these messages
-	// Garbage is the bodies, pages and metadata that the newest state does not
-	// refer to. An older snapshot still may: what was superseded is kept for
+	// Garbage is the bodies and packs that the newest state does not refer to. An older snapshot still may: what was superseded is kept for
 	// [Options.Grace].
 	Garbage Count
 }
@@ -92,7 +91,7 @@ func (h *Account) Contents(ctx context.Context) (Contents, error) {
 	var c Contents
 	c.Usage, err = a.store.usage(ctx, a.prefix, func(object string, size int64) {
 		switch layout.FolderOf(object) {
-		case layout.BodyFolder, layout.PageFolder, layout.MetadataFolder:
+		case layout.BodyFolder, layout.PackFolder:
 			sizes[object] = size
 		}
 	})
@@ -103,22 +102,17 @@ func (h *Account) Contents(ctx context.Context) (Contents, error) {
 		return Contents{}, err
 	}
 	used := func(folder string, id eventlog.ObjectID) { delete(sizes, folder+id.String()) }
+	for id := range a.state().Packs {
+		used(layout.PackFolder, eventlog.ObjectID(id))
+	}
 	for _, m := range a.state().Mailboxes {
 		c.Mailboxes++
 		c.Messages += m.Messages
 		c.Size += int64(m.Size)
 		for _, r := range m.Pages {
-			if r.Page == nil {
-				used(layout.PageFolder, r.ID)
-			}
 			p, err := a.pages.Page(ctx, r)
 			if err != nil {
 				return Contents{}, err
-			}
-			for _, src := range p.Sources {
-				if src.Entry == 0 {
-					used(layout.MetadataFolder, src.Segment)
-				}
 			}
 			for i := range p.Bodies {
 				used(layout.BodyFolder, p.Bodies[i].ID)

@@ -301,7 +301,7 @@ func TestSyncFailsAnywhere(t *testing.T) {
 		fill(t, a, 2) // and a snapshot
 		seen := 0
 		faulty.SetPlan(func(op blobtest.Op, name string, _ int) blobtest.Fault {
-			if op == blobtest.OpOpen && strings.Contains(name, "/page/") {
+			if op == blobtest.OpOpen && strings.Contains(name, "/pack/") {
 				if seen++; seen == n {
 					return blobtest.Fault{Before: trouble}
 				}

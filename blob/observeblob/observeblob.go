@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/blob"
-	"github.com/letterlock/letterlock/mailbox/observe"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Wrap returns a store whose calls h is told of. Without an observer and a tracer
@@ -46,10 +46,8 @@ func KindOf(name string) observe.Kind {
 		return observe.KindEntry
 	case "snap":
 		return observe.KindSnapshot
-	case "page":
-		return observe.KindPage
-	case "meta":
-		return observe.KindMeta
+	case "pack":
+		return observe.KindPack
 	case "slot":
 		return observe.KindSlot
 	case "key":

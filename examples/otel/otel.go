@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/letterlock/letterlock/mailbox/observe"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Tracer is an [observe.Tracer] that makes spans of T.

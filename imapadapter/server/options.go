@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/mailbox/observe"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // Defaults of [Options].

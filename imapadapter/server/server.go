@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/letterlock/letterlock/mailbox/observe"
+	"github.com/letterlock/letterlock/observe"
 )
 
 // ErrServerClosed is returned by [Server.Serve] after Shutdown or Close.

@@ -115,7 +115,7 @@ func (c *copier) accountOnce(ctx context.Context, prefix string) (done bool, err
 		return false, err
 	}
 	var extra []string // of the target only
-	for _, kind := range []string{layout.BodyFolder, layout.PageFolder, layout.MetadataFolder} {
+	for _, kind := range []string{layout.BodyFolder, layout.PackFolder} {
 		more, err := c.folder(ctx, prefix+kind)
 		if err != nil {
 			return false, err

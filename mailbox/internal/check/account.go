@@ -12,6 +12,7 @@ import (
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/gc"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
@@ -102,7 +103,7 @@ func (c *accountChecker) list(ctx context.Context) error {
 func (c *accountChecker) box(ctx context.Context, m *state.Mailbox) error {
 	last := state.UID(0)
 	for _, r := range m.Pages {
-		name := c.a.Pages.Log.ObjectName(layout.KindPage, r.ID)
+		name := layout.PackName(c.a.Pages.Prefix, r.Block.Pack)
 		p, err := c.a.Pages.Page(ctx, r)
 		if err != nil {
 			err = fmt.Errorf("%d messages of mailbox %d are lost: %w", r.Count, m.ID, err)
@@ -139,7 +140,7 @@ func (c *accountChecker) message(ctx context.Context, m *state.Mailbox, r state.
 		err = eventlog.ErrCorrupt
 	}
 	if err != nil {
-		object := c.a.Pages.Log.ObjectName(layout.KindMetadata, r.Meta.Segment)
+		object := c.a.Pages.SegmentName(r.Meta.Segment)
 		if r.Meta.Entry != 0 {
 			object = eventlog.EntryName(c.a.Pages.Prefix, eventlog.Position(r.Meta.Entry))
 		}
@@ -214,11 +215,11 @@ func (c *accountChecker) ageHeader(ctx context.Context, name string, want crypto
 // olderSnapshots reads the pages that only older snapshots have: accounts are
 // opened from these if the newest is damaged.
 func (c *accountChecker) olderSnapshots(ctx context.Context, s *state.Account) error {
-	seen := map[eventlog.ObjectID]bool{}
+	seen := map[pack.BlockID]bool{}
 	for _, m := range s.Mailboxes {
 		for _, r := range m.Pages {
 			if r.Page == nil {
-				seen[r.ID] = true
+				seen[r.ID()] = true
 			}
 		}
 	}
@@ -239,13 +240,13 @@ func (c *accountChecker) olderSnapshots(ctx context.Context, s *state.Account) e
 }
 
 // olderSnapshot reads the pages of a snapshot that were not seen in others.
-func (c *accountChecker) olderSnapshot(ctx context.Context, pos eventlog.Position, old *state.Account, seen map[eventlog.ObjectID]bool) error {
+func (c *accountChecker) olderSnapshot(ctx context.Context, pos eventlog.Position, old *state.Account, seen map[pack.BlockID]bool) error {
 	for _, m := range old.Mailboxes {
 		for _, r := range m.Pages {
-			if seen[r.ID] {
+			if seen[r.ID()] {
 				continue
 			}
-			seen[r.ID] = true
+			seen[r.ID()] = true
 			_, err := c.a.Pages.ReadPage(ctx, r)
 			if err == nil {
 				continue
@@ -254,7 +255,7 @@ func (c *accountChecker) olderSnapshot(ctx context.Context, pos eventlog.Positio
 				return nil // it was trimmed meanwhile
 			}
 			err = fmt.Errorf("nothing is lost, but the snapshot at %d cannot stand in for a newer one: %w", pos, err)
-			if err := c.wrong(ctx, c.a.Pages.Log.ObjectName(layout.KindPage, r.ID), err); err != nil {
+			if err := c.wrong(ctx, layout.PackName(c.a.Pages.Prefix, r.Block.Pack), err); err != nil {
 				return err
 			}
 		}

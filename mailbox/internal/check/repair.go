@@ -9,6 +9,7 @@ import (
 
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/gc"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
@@ -96,7 +97,7 @@ func (a *Repairer) removeSnapshots(ctx context.Context, damaged []eventlog.Posit
 // whole reports what of a state's pages and metadata cannot be read.
 func (a *Repairer) whole(ctx context.Context, s *state.Account) error {
 	sources := map[state.MetaSource]uint32{} // to the last slot in use
-	err := a.Pages.EachPage(ctx, s, map[eventlog.ObjectID]bool{}, func(_ *state.PageRef, p *state.Page) {
+	err := a.Pages.EachPage(ctx, s, map[pack.BlockID]bool{}, func(_ *state.PageRef, p *state.Page) {
 		for i := range p.SourceIndex {
 			src := p.Sources[p.SourceIndex[i]]
 			sources[src] = max(sources[src], p.Slots[i])

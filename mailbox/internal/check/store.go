@@ -139,7 +139,7 @@ func (c *checker) replaced(ctx context.Context, object string, err error) error 
 }
 
 // objectNames are the names that may stand below an account's prefix.
-var objectNames = regexp.MustCompile(`^(key/[0-9]{4}|slot/[pt]-[0-9a-f]{32}|(log|snap|restored)/[0-9]{16}|(page|meta|body|gc)/[0-9a-f]{32}|ring/[0-9a-f]{32}(-[0-9]{16})?|quota/[lu]-[0-9]{16})$`)
+var objectNames = regexp.MustCompile(`^(key/[0-9]{4}|slot/[pt]-[0-9a-f]{32}|(log|snap|restored)/[0-9]{16}|(pack|body|gc)/[0-9a-f]{32}|ring/[0-9a-f]{32}(-[0-9]{16})?|quota/[lu]-[0-9]{16})$`)
 
 // Check looks at the whole store without any key, and compares every log with the head
 // that was seen before.

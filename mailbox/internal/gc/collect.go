@@ -92,7 +92,6 @@ type collector struct {
 	rep    Report
 	now    time.Time // when it began: what was marked a grace time before may go
 	marks  *marks
-	known  map[eventlog.ObjectID]int // how many messages' metadata a segment holds
 	writer *markWriter
 }
 
@@ -158,7 +157,7 @@ func (c *collector) part(ctx context.Context, s *state.Account, part idRange) er
 	}
 	kept := newSurvey(part)
 	if c.marks.any() {
-		if err := c.a.surveySnapshots(ctx, live, kept); err != nil {
+		if err := c.a.surveySnapshots(ctx, kept); err != nil {
 			return err
 		}
 	}
@@ -171,8 +170,7 @@ func (c *collector) part(ctx context.Context, s *state.Account, part idRange) er
 		kept idSet
 	}{
 		{"body", markBody, live.bodies, nil},
-		{layout.KindMetadata, markMeta, live.metas, kept.metas},
-		{layout.KindPage, markPage, live.pages, kept.pages},
+		{layout.KindPack, markPack, live.packs, kept.packs},
 	}
 	if part.first != 0 {
 		kinds = kinds[:1]

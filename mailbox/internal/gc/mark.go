@@ -1,13 +1,11 @@
 package gc
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,20 +17,17 @@ import (
 // when. Every mark stands alone; what an interrupted collection wrote is as good
 // as the rest. Its plaintext:
 //
-//	version 1 | seconds since 1970 (8) | objects (4) | objects: kind (1), ID (16)
-//	| segments (4) | segments: ID (16), messages (2)
-const markVersion = 1
+//	version 2 | seconds since 1970 (8) | objects (4) | objects: kind (1), ID (16)
+const markVersion = 2
 
 // Kinds of objects in a mark.
 const (
 	markBody = 'b'
-	markMeta = 'm'
-	markPage = 'p'
+	markPack = 'p'
 )
 
 const (
-	markObject  = 1 + 16
-	markSegment = 16 + 2
+	markObject = 1 + 16
 	// markObjects is how many objects one mark names at most: about a megabyte.
 	markObjects = 1 << 16
 	// maxMarked bounds how many objects one collection deletes: the rest is for
@@ -41,9 +36,8 @@ const (
 )
 
 type mark struct {
-	time     time.Time
-	objects  []markedObject
-	segments []segmentSize
+	time    time.Time
+	objects []markedObject
 }
 
 type markedObject struct {
@@ -51,23 +45,13 @@ type markedObject struct {
 	id   eventlog.ObjectID
 }
 
-// segmentSize says of how many messages a segment holds the metadata.
-type segmentSize struct {
-	id       eventlog.ObjectID
-	messages int
-}
-
 func (m *mark) encode() []byte {
 	be := binary.BigEndian
-	b := append(make([]byte, 0, 17+len(m.objects)*markObject+len(m.segments)*markSegment), markVersion)
+	b := append(make([]byte, 0, 13+len(m.objects)*markObject), markVersion)
 	b = be.AppendUint64(b, uint64(m.time.Unix()))
 	b = be.AppendUint32(b, uint32(len(m.objects)))
 	for _, o := range m.objects {
 		b = append(append(b, o.kind), o.id[:]...)
-	}
-	b = be.AppendUint32(b, uint32(len(m.segments)))
-	for _, s := range m.segments {
-		b = be.AppendUint16(append(b, s.id[:]...), uint16(s.messages))
 	}
 	return b
 }
@@ -86,37 +70,28 @@ func decodeMark(b []byte) (*mark, error) {
 	unix := int64(be.Uint64(b[1:]))
 	n := int64(be.Uint32(b[9:]))
 	b = b[13:]
-	if unix < 0 || int64(len(b)) < n*markObject+4 {
+	if unix < 0 || int64(len(b)) != n*markObject {
 		return nil, errMalformedMark
 	}
 	m := &mark{time: time.Unix(unix, 0)}
 	for ; n > 0; n-- {
 		o := markedObject{b[0], eventlog.ObjectID(b[1:markObject])}
-		if o.kind != markBody && o.kind != markMeta && o.kind != markPage {
+		if o.kind != markBody && o.kind != markPack {
 			return nil, errMalformedMark
 		}
 		m.objects = append(m.objects, o)
 		b = b[markObject:]
-	}
-	n = int64(be.Uint32(b))
-	if b = b[4:]; int64(len(b)) != n*markSegment {
-		return nil, errMalformedMark
-	}
-	for ; n > 0; n-- {
-		m.segments = append(m.segments, segmentSize{eventlog.ObjectID(b[:16]), int(be.Uint16(b[16:]))})
-		b = b[markSegment:]
 	}
 	return m, nil
 }
 
 // marks are all that the store has of an account.
 type marks struct {
-	newest   time.Time      // zero if there are none
-	aged     map[byte]idSet // marked a grace time ago
-	young    map[byte]idSet // marked since
-	segments map[eventlog.ObjectID]int
-	used     []string // names of what is superseded when the collection is done
-	left     bool     // there is more than one collection deletes
+	newest time.Time      // zero if there are none
+	aged   map[byte]idSet // marked a grace time ago
+	young  map[byte]idSet // marked since
+	used   []string       // names of what is superseded when the collection is done
+	left   bool           // there is more than one collection deletes
 }
 
 // any reports whether there is something to delete.
@@ -125,7 +100,7 @@ func (m *marks) any() bool { return len(m.aged) > 0 }
 // readMarks reads the marks of earlier collections. Marks from the future are of a
 // clock that was wrong, and dropped.
 func (a *Account) readMarks(ctx context.Context, now time.Time) (*marks, error) {
-	m := &marks{aged: map[byte]idSet{}, young: map[byte]idSet{}, segments: map[eventlog.ObjectID]int{}}
+	m := &marks{aged: map[byte]idSet{}, young: map[byte]idSet{}}
 	count := 0
 	for info, err := range a.Pages.Blobs.List(ctx, a.Pages.Prefix+layout.KindMark+"/", "") {
 		if err != nil {
@@ -157,9 +132,6 @@ func (a *Account) readMarks(ctx context.Context, now time.Time) (*marks, error) 
 		}
 		for _, o := range one.objects {
 			set[o.kind] = append(set[o.kind], shorten(o.id))
-		}
-		for _, s := range one.segments {
-			m.segments[s.id] = s.messages
 		}
 	}
 	for _, sets := range []map[byte]idSet{m.aged, m.young} {
@@ -208,31 +180,25 @@ func (n *markWriter) add(ctx context.Context, kind byte, id eventlog.ObjectID) e
 	// Marked long ago and needed again since, by a snapshot that is still here:
 	// the time begins anew.
 	if n.pending = append(n.pending, markedObject{kind, id}); len(n.pending) == markObjects {
-		return n.write(ctx, nil)
+		return n.write(ctx)
 	}
 	return nil
 }
 
 // write stores a mark. Its time is taken now, when all in it was seen.
-func (n *markWriter) write(ctx context.Context, segments []segmentSize) error {
-	m := mark{time: n.c.a.Now(), objects: n.pending, segments: segments}
+func (n *markWriter) write(ctx context.Context) error {
+	m := mark{time: n.c.a.Now(), objects: n.pending}
 	_, err := n.c.a.Pages.Log.PutObject(ctx, layout.KindMark, m.encode())
 	n.pending = nil
 	return err
 }
 
-// finish writes the last mark, with what is known of segments, and deletes those
-// that are done with. There is always a mark: it says when this was.
+// finish writes the last mark and deletes those that are done with. There is always a mark: it says when this was.
 func (n *markWriter) finish(ctx context.Context) error {
 	m := n.c.marks
 	due := n.c.now.Sub(m.newest) >= n.c.a.Grace
 	if len(n.pending) > 0 || due || len(m.used) > 0 {
-		segments := make([]segmentSize, 0, len(n.c.known))
-		for id, k := range n.c.known {
-			segments = append(segments, segmentSize{id, k})
-		}
-		slices.SortFunc(segments, func(a, b segmentSize) int { return bytes.Compare(a.id[:], b.id[:]) })
-		if err := n.write(ctx, segments); err != nil {
+		if err := n.write(ctx); err != nil {
 			return err
 		}
 	}

@@ -13,8 +13,7 @@ import (
 )
 
 func TestMarkCodec(t *testing.T) {
-	m := &mark{time: time.Unix(5, 0), objects: []markedObject{{markBody, eventlog.ObjectID{1}}, {markPage, eventlog.ObjectID{2}}},
-		segments: []segmentSize{{eventlog.ObjectID{3}, 256}}}
+	m := &mark{time: time.Unix(5, 0), objects: []markedObject{{markBody, eventlog.ObjectID{1}}, {markPack, eventlog.ObjectID{2}}}}
 	b := m.encode()
 	golden.Equal(t, "mark", b)
 	got, err := decodeMark(b)
@@ -26,7 +25,7 @@ func TestMarkCodec(t *testing.T) {
 	}
 	_, err = decodeMark(append(bytes.Clone(b), 0))
 	require.Error(t, err)
-	b[0] = 2
+	b[0] = 3
 	_, err = decodeMark(b)
 	require.ErrorIs(t, err, eventlog.ErrNewerVersion)
 }
@@ -35,9 +34,8 @@ func TestMarkCodec(t *testing.T) {
 func FuzzDecodeMark(f *testing.F) {
 	f.Add((&mark{time: time.Unix(1, 0)}).encode())
 	f.Add((&mark{
-		time:     time.Unix(1_800_000_000, 0),
-		objects:  []markedObject{{markBody, eventlog.ObjectID{1}}, {markMeta, eventlog.ObjectID{2}}, {markPage, eventlog.ObjectID{3}}},
-		segments: []segmentSize{{eventlog.ObjectID{4}, 256}},
+		time:    time.Unix(1_800_000_000, 0),
+		objects: []markedObject{{markBody, eventlog.ObjectID{1}}, {markPack, eventlog.ObjectID{3}}},
 	}).encode())
 	f.Add([]byte{markVersion, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {

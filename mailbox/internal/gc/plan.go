@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/mailbox/internal/layout"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
@@ -97,46 +96,26 @@ const maxRewrite = 512
 // dirt finds segments that hold metadata of messages which are gone, and the
 // pages to be written with them.
 func (c *collector) dirt(ctx context.Context, s *state.Account) (pages.Rewrite, error) {
-	found := pages.Rewrite{Segments: map[eventlog.ObjectID]bool{}, Pages: map[eventlog.ObjectID]bool{}}
+	found := pages.Rewrite{Segments: map[pack.BlockID]bool{}, Pages: map[pack.BlockID]bool{}}
 	slots := newSlotSurvey()
 	if err := slots.state(ctx, c.a, s); err != nil {
 		return found, err
 	}
-	c.known = make(map[eventlog.ObjectID]int, len(slots.segments))
-	for id, used := range slots.segments {
-		n, err := c.messages(ctx, id)
-		if err != nil {
-			return found, err
-		}
-		if used.count() >= n {
-			c.known[id] = n
+	for id, seg := range s.Segments {
+		used := slots.segments[id]
+		if used.count() >= seg.Messages || used == nil && slots.full() {
 			continue
 		}
 		if len(found.Segments) == maxRewrite {
-			c.known[id], c.rep.More = n, true
-			continue
+			c.rep.More = true
+			break
 		}
 		found.Segments[id] = true
-		for _, p := range used.pages {
-			found.Pages[p] = true
+		if used != nil {
+			for _, p := range used.pages {
+				found.Pages[p] = true
+			}
 		}
 	}
 	return found, nil
-}
-
-// messages returns of how many messages a segment holds the metadata. Each is
-// read for that once in its life.
-func (c *collector) messages(ctx context.Context, id eventlog.ObjectID) (int, error) {
-	if n, ok := c.marks.segments[id]; ok {
-		return n, nil
-	}
-	b, err := c.a.Pages.Log.GetObject(ctx, layout.KindMetadata, id)
-	if err != nil {
-		return 0, err
-	}
-	metas, err := state.DecodeSegment(b)
-	if err != nil {
-		return 0, fmt.Errorf("%s%s/%v: %w: %w", c.a.Pages.Prefix, layout.KindMetadata, id, eventlog.ErrCorrupt, err)
-	}
-	return len(metas), nil
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -67,33 +68,25 @@ func parts(s *state.Account, size int) []idRange {
 	return out
 }
 
-// survey gathers what states refer to: bodies of one part, all pages and all
-// segments.
+// survey gathers what states refer to: bodies of one part, and all packs.
 type survey struct {
-	part                 idRange
-	bodies, pages, metas idSet
-	seen                 map[eventlog.ObjectID]bool // pages in the store
+	part          idRange
+	bodies, packs idSet
+	seen          map[pack.BlockID]bool // pages in the store
 }
 
 func newSurvey(part idRange) *survey {
-	return &survey{part: part, seen: map[eventlog.ObjectID]bool{}}
+	return &survey{part: part, seen: map[pack.BlockID]bool{}}
 }
 
 func (v *survey) sort() {
-	v.bodies, v.pages, v.metas = v.bodies.sort(), v.pages.sort(), v.metas.sort()
+	v.bodies, v.packs = v.bodies.sort(), v.packs.sort()
 }
 
 // state adds all that a state refers to.
 func (v *survey) state(ctx context.Context, a *Account, s *state.Account) error {
-	return a.Pages.EachPage(ctx, s, v.seen, func(r *state.PageRef, p *state.Page) {
-		if r.Page == nil {
-			v.pages = append(v.pages, shorten(r.ID))
-		}
-		for _, src := range p.Sources {
-			if src.Entry == 0 {
-				v.metas = append(v.metas, shorten(src.Segment))
-			}
-		}
+	v.addPacks(s)
+	return a.Pages.EachPage(ctx, s, v.seen, func(_ *state.PageRef, p *state.Page) {
 		for i := range p.Bodies {
 			if id := shorten(p.Bodies[i].ID); v.part.first <= id && id <= v.part.last {
 				v.bodies = append(v.bodies, id)
@@ -102,21 +95,25 @@ func (v *survey) state(ctx context.Context, a *Account, s *state.Account) error 
 	})
 }
 
-// surveySnapshots adds to kept the pages and segments of all snapshots in the
-// store that live does not have. One that was trimmed meanwhile is not needed, nor
-// one that came too late from a session of an identity before: nobody begins with it.
-func (a *Account) surveySnapshots(ctx context.Context, live, kept *survey) error {
+// addPacks adds the packs that a state refers to.
+func (v *survey) addPacks(s *state.Account) {
+	for id := range s.Packs {
+		v.packs = append(v.packs, shorten(eventlog.ObjectID(id)))
+	}
+}
+
+// surveySnapshots adds to kept the packs of all snapshots in the store. One that was
+// trimmed meanwhile is not needed, nor one that came too late from a session of an
+// identity before: nobody begins with it.
+func (a *Account) surveySnapshots(ctx context.Context, kept *survey) error {
 	snaps, err := a.Pages.Log.Snapshots(ctx)
 	if err != nil {
 		return err
 	}
-	for id := range live.seen {
-		kept.seen[id] = true
-	}
 	for _, pos := range snaps {
 		_, s, err := a.Pages.ReadSnapshot(ctx, pos)
 		if err == nil {
-			err = kept.state(ctx, a, s)
+			kept.addPacks(s)
 		}
 		if err == nil || errors.Is(err, eventlog.ErrRetired) {
 			continue
@@ -126,26 +123,25 @@ func (a *Account) surveySnapshots(ctx context.Context, live, kept *survey) error
 		}
 		return err
 	}
-	kept.bodies = nil
 	return nil
 }
 
 // slotSurvey finds which metadata of each segment is in use.
 type slotSurvey struct {
-	segments map[eventlog.ObjectID]*slotsUsed
-	seen     map[eventlog.ObjectID]bool
+	segments map[pack.BlockID]*slotsUsed
+	seen     map[pack.BlockID]bool
 }
 
 type slotsUsed struct {
 	slots [state.SegmentMessages / 64]uint64
-	pages []eventlog.ObjectID // that name it
+	pages []pack.BlockID // that name it
 }
 
 // maxSurveyed bounds how many segments are looked at, 256 messages each as a rule.
 const maxSurveyed = 1 << 16
 
 func newSlotSurvey() *slotSurvey {
-	return &slotSurvey{segments: map[eventlog.ObjectID]*slotsUsed{}, seen: map[eventlog.ObjectID]bool{}}
+	return &slotSurvey{segments: map[pack.BlockID]*slotsUsed{}, seen: map[pack.BlockID]bool{}}
 }
 
 func (v *slotSurvey) state(ctx context.Context, a *Account, s *state.Account) error {
@@ -168,13 +164,20 @@ func (v *slotSurvey) state(ctx context.Context, a *Account, s *state.Account) er
 				}
 			}
 			if r.Page == nil {
-				u.pages = append(u.pages, r.ID)
+				u.pages = append(u.pages, r.ID())
 			}
 		}
 	})
 }
 
+// full reports whether there may be segments that were not looked at.
+func (v *slotSurvey) full() bool { return len(v.segments) == maxSurveyed }
+
+// count returns how many slots are in use; none if u is nil.
 func (u *slotsUsed) count() int {
+	if u == nil {
+		return 0
+	}
 	n := 0
 	for _, w := range u.slots {
 		n += bits.OnesCount64(w)

@@ -6,7 +6,7 @@
 //	wake/...                             see package wake
 //	acct/<account>/key/, slot/, ring/    keys, see package keyring
 //	acct/<account>/log/, snap/           see package eventlog
-//	acct/<account>/page/, meta/, body/   see package pages
+//	acct/<account>/pack/, body/          see packages pack and pages
 //	acct/<account>/gc/                   see package gc
 //	acct/<account>/quota/, restored/
 //
@@ -21,6 +21,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 )
 
 // Folders of the store.
@@ -52,13 +53,11 @@ const (
 
 // Kinds of sealed objects of an account, see [eventlog.Log.PutObject].
 const (
-	KindPage     = "page"
-	KindMetadata = "meta"
-	KindMark     = "gc"
+	KindPack = "pack"
+	KindMark = "gc"
 
-	PageFolder     = KindPage + "/"
-	MetadataFolder = KindMetadata + "/"
-	MarkFolder     = KindMark + "/"
+	PackFolder = KindPack + "/"
+	MarkFolder = KindMark + "/"
 )
 
 // PublishedKey is the recipient that deliverers encrypt to, as text and a line end,
@@ -75,6 +74,9 @@ func RemovedName(id eventlog.ID) string { return RemovedFolder + id.String() }
 func BodyName(prefix string, id eventlog.ObjectID) string {
 	return fmt.Sprintf("%s%s%x", prefix, BodyFolder, id[:])
 }
+
+// PackName returns the name of a pack of the account whose objects have a prefix.
+func PackName(prefix string, id pack.ID) string { return prefix + PackFolder + id.String() }
 
 // ReadAll reads an object of at most so many bytes. A larger one is
 // [eventlog.ErrCorrupt].

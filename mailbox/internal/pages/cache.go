@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -26,7 +27,7 @@ type Cache struct {
 // cacheKey names something immutable: a page, a segment or an entry's metadata.
 type cacheKey struct {
 	account  eventlog.ID
-	object   eventlog.ObjectID
+	block    pack.BlockID
 	position state.ModSeq
 }
 

@@ -91,7 +91,7 @@ func (s *Store) Diff(ctx context.Context, old, next *state.Mailbox, changed func
 // expired returns ErrExpired for a page that is gone because nothing needs it any
 // more: only a view that was not moved on for longer than Grace still knew it.
 func expired(err error, r *state.PageRef, now *state.Mailbox) error {
-	known := slices.ContainsFunc(now.Pages, func(n *state.PageRef) bool { return n.Page == nil && n.ID == r.ID })
+	known := slices.ContainsFunc(now.Pages, func(n *state.PageRef) bool { return n.Page == nil && n.ID() == r.ID() })
 	if errors.Is(err, fs.ErrNotExist) && !known {
 		return fmt.Errorf("%w: %w", ErrExpired, err)
 	}

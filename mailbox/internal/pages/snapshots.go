@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -55,15 +56,15 @@ func (s *Store) ReadSnapshot(ctx context.Context, p eventlog.Position) (*eventlo
 
 // EachPage yields the pages of a state, those in the store once, and not those
 // that were seen before.
-func (s *Store) EachPage(ctx context.Context, a *state.Account, seen map[eventlog.ObjectID]bool, each func(*state.PageRef, *state.Page)) error {
+func (s *Store) EachPage(ctx context.Context, a *state.Account, seen map[pack.BlockID]bool, each func(*state.PageRef, *state.Page)) error {
 	for _, m := range a.Mailboxes {
 		for _, r := range m.Pages {
 			p := r.Page
 			if p == nil {
-				if seen[r.ID] {
+				if seen[r.ID()] {
 					continue
 				}
-				seen[r.ID] = true
+				seen[r.ID()] = true
 				var err error
 				if p, err = s.ReadPage(ctx, r); err != nil {
 					return err

@@ -4,13 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"sync"
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/message"
+)
+
+// Kinds of blocks. They are part of the format.
+const (
+	kindPage     pack.Kind = 1
+	kindMetadata pack.Kind = 2
 )
 
 // Store reads and writes what one account's state refers to. It may be used from many
@@ -21,6 +30,87 @@ type Store struct {
 	Log    *eventlog.Log
 	Blobs  blob.Store
 	Cache  *Cache
+
+	mu       sync.Mutex // protects what follows
+	segments [2]map[pack.BlockID]state.Segment
+}
+
+// Use makes known where the segments of a state lie. It is called with the state of
+// each snapshot that the account is moved onto. Segments of the one before stay
+// known, for views that still show it.
+func (s *Store) Use(a *state.Account) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.segments[1], s.segments[0] = s.segments[0], a.Segments
+}
+
+// For returns a Store of the same account that knows the segments of one state only:
+// for a look at a snapshot that the account is not moved onto.
+func (s *Store) For(a *state.Account) *Store {
+	other := &Store{ID: s.ID, Prefix: s.Prefix, Log: s.Log, Blobs: s.Blobs, Cache: s.Cache}
+	other.Use(a)
+	return other
+}
+
+// ErrUnknownSegment is a segment that was written anew since: it is in none of the
+// two newest snapshots that the account was moved onto. It is also fs.ErrNotExist.
+var ErrUnknownSegment = fmt.Errorf("metadata is in no snapshot in use: %w", fs.ErrNotExist)
+
+// segment returns the place of a segment, or [ErrUnknownSegment].
+func (s *Store) segment(id pack.BlockID) (state.Segment, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, table := range s.segments {
+		if seg, ok := table[id]; ok {
+			return seg, nil
+		}
+	}
+	return state.Segment{}, fmt.Errorf("mailbox: %s: metadata %s: %w", s.Prefix, id, ErrUnknownSegment)
+}
+
+// SegmentName returns the name of the pack that a segment lies in, or the folder of
+// packs if no snapshot in use has the segment.
+func (s *Store) SegmentName(id pack.BlockID) string {
+	seg, err := s.segment(id)
+	if err != nil {
+		return s.Prefix + layout.PackFolder
+	}
+	return layout.PackName(s.Prefix, seg.Metadata.Pack)
+}
+
+func (s *Store) sealer() pack.Sealer { return pack.Sealer{Log: s.ID} }
+
+// openPack is a [pack.Opener].
+func (s *Store) openPack(ctx context.Context, id pack.ID, off, n int64) (io.ReadCloser, error) {
+	return s.Blobs.Open(ctx, layout.PackName(s.Prefix, id), off, n)
+}
+
+// block reads a block. What is not what was written is read once more, in case it was
+// damaged on its way.
+func (s *Store) block(ctx context.Context, k pack.Kind, ref pack.Ref) ([]byte, error) {
+	data, err := s.readBlock(ctx, k, ref)
+	if errors.Is(err, pack.ErrCorrupt) {
+		data, err = s.readBlock(blob.Fresh(ctx), k, ref)
+	}
+	return data, s.damaged(ref, err)
+}
+
+func (s *Store) readBlock(ctx context.Context, k pack.Kind, ref pack.Ref) (data []byte, err error) {
+	for _, b := range pack.ReadSealed(ctx, s.openPack, []pack.Ref{ref}) {
+		if b.Err != nil {
+			return nil, b.Err
+		}
+		data, err = s.sealer().Open(k, ref, b.Bytes)
+	}
+	return data, err
+}
+
+// damaged names the pack of a block that does not open.
+func (s *Store) damaged(ref pack.Ref, err error) error {
+	if errors.Is(err, pack.ErrCorrupt) {
+		return &eventlog.CorruptError{Op: "read", Name: layout.PackName(s.Prefix, ref.Pack), Err: err}
+	}
+	return err
 }
 
 // Page returns a page, from the state, the cache or the store.
@@ -28,7 +118,7 @@ func (s *Store) Page(ctx context.Context, ref *state.PageRef) (*state.Page, erro
 	if ref.Page != nil {
 		return ref.Page, nil
 	}
-	v, err := s.Cache.load(ctx, cacheKey{account: s.ID, object: ref.ID}, func() (any, int64, error) {
+	v, err := s.Cache.load(ctx, cacheKey{account: s.ID, block: ref.ID()}, func() (any, int64, error) {
 		p, err := s.ReadPage(ctx, ref)
 		if err != nil {
 			return nil, 0, err
@@ -44,16 +134,20 @@ func (s *Store) Page(ctx context.Context, ref *state.PageRef) (*state.Page, erro
 // ReadPage reads a page from the store and does not cache it: a walk over all pages
 // would empty the cache.
 func (s *Store) ReadPage(ctx context.Context, ref *state.PageRef) (*state.Page, error) {
-	b, err := s.Log.GetObject(ctx, layout.KindPage, ref.ID)
+	b, err := s.block(ctx, kindPage, ref.Block)
 	if err != nil {
 		return nil, err
 	}
+	return s.decodePage(ref, b)
+}
+
+func (s *Store) decodePage(ref *state.PageRef, b []byte) (*state.Page, error) {
 	p, err := state.DecodePage(b)
-	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s: %w: %w", s.Log.ObjectName(layout.KindPage, ref.ID), eventlog.ErrCorrupt, err)
+	if err == nil && (p.Len() != ref.Count || p.UIDs[0] != ref.First || p.UIDs[p.Len()-1] != ref.Last) {
+		err = errors.New("not the page that was named")
 	}
-	if p.Len() != ref.Count || p.UIDs[0] != ref.First || p.UIDs[p.Len()-1] != ref.Last {
-		return nil, fmt.Errorf("mailbox: %s: not the page that was named: %w", s.Log.ObjectName(layout.KindPage, ref.ID), eventlog.ErrCorrupt)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s: page %s: %w: %w", layout.PackName(s.Prefix, ref.Block.Pack), ref.ID(), eventlog.ErrCorrupt, err)
 	}
 	return p, nil
 }
@@ -74,7 +168,7 @@ func (s *Store) Metadata(ctx context.Context, src state.MetaSource) ([][]byte, e
 }
 
 func sourceKey(account eventlog.ID, src state.MetaSource) cacheKey {
-	return cacheKey{account: account, object: src.Segment, position: src.Entry}
+	return cacheKey{account: account, block: src.Segment, position: src.Entry}
 }
 
 func metasMemory(metas [][]byte) int64 {
@@ -94,13 +188,24 @@ func (s *Store) ReadMetadata(ctx context.Context, src state.MetaSource) ([][]byt
 		}
 		return state.EntryMetadata(entry)
 	}
-	b, err := s.Log.GetObject(ctx, layout.KindMetadata, src.Segment)
+	seg, err := s.segment(src.Segment)
 	if err != nil {
 		return nil, err
 	}
-	metas, err := state.DecodeSegment(b)
+	b, err := s.block(ctx, kindMetadata, seg.Metadata)
 	if err != nil {
-		return nil, fmt.Errorf("mailbox: %s: %w: %w", s.Log.ObjectName(layout.KindMetadata, src.Segment), eventlog.ErrCorrupt, err)
+		return nil, err
+	}
+	return s.decodeSegment(seg, b)
+}
+
+func (s *Store) decodeSegment(seg state.Segment, b []byte) ([][]byte, error) {
+	metas, err := state.DecodeSegment(b)
+	if err == nil && len(metas) != seg.Messages {
+		err = errors.New("not the segment that was named")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mailbox: %s: metadata %s: %w: %w", layout.PackName(s.Prefix, seg.Metadata.Pack), seg.Metadata.ID(), eventlog.ErrCorrupt, err)
 	}
 	return metas, nil
 }

@@ -3,10 +3,12 @@ package pages
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
@@ -16,8 +18,12 @@ type metaPlace struct {
 	slot uint32
 }
 
+// packTarget is about how large a pack gets.
+const packTarget = 8 << 20
+
 // writer writes the pages of a state that are not in the store, and the metadata that
-// only the log has. It holds one segment and where each metadata went.
+// only the log has. It holds one segment, the packs under way and where each metadata
+// went.
 type writer struct {
 	store *Store
 	also  Rewrite
@@ -28,16 +34,32 @@ type writer struct {
 	places  []metaPlace // where those of segment come from
 	bytes   int
 
-	wrote int // objects
+	packs    map[pack.ID]uint32 // that the state referred to, and those written
+	segments map[pack.BlockID]state.Segment
+	metaOut  *pack.Writer
+	pageOut  *pack.Writer
 }
 
 // Write writes the pages of a state that are not in the store, and what is to be
 // rewritten. It returns the same state with all its pages in the store, and how many
-// objects it wrote.
-func (s *Store) Write(ctx context.Context, a *state.Account, also Rewrite) (stored *state.Account, objects int, err error) {
-	w := writer{store: s, also: also, at: map[metaPlace]metaPlace{}}
+// packs it wrote.
+func (s *Store) Write(ctx context.Context, a *state.Account, also Rewrite) (stored *state.Account, packs int, err error) {
+	w := writer{store: s, also: also, at: map[metaPlace]metaPlace{}, packs: maps.Clone(a.Packs), segments: maps.Clone(a.Segments)}
+	if w.packs == nil {
+		w.packs, w.segments = map[pack.ID]uint32{}, map[pack.BlockID]state.Segment{}
+	}
+	w.metaOut, w.pageOut = pack.NewWriter(packTarget, w.create), pack.NewWriter(packTarget, w.create)
 	stored, err = w.write(ctx, a)
-	return stored, w.wrote, err
+	return stored, w.metaOut.Packs + w.pageOut.Packs, err
+}
+
+// create is a [pack.Creator].
+func (w *writer) create(ctx context.Context, id pack.ID, data []byte) error {
+	if err := w.store.Log.PutSealed(ctx, layout.KindPack, eventlog.ObjectID(id), data); err != nil {
+		return err
+	}
+	w.packs[id] = uint32(len(data))
+	return nil
 }
 
 func (w *writer) write(ctx context.Context, s *state.Account) (*state.Account, error) {
@@ -54,6 +76,9 @@ func (w *writer) write(ctx context.Context, s *state.Account) (*state.Account, e
 	if err := w.flush(ctx); err != nil {
 		return nil, err
 	}
+	for id := range w.also.Segments {
+		delete(w.segments, id)
+	}
 	next := *s
 	next.Mailboxes = make([]*state.Mailbox, len(s.Mailboxes))
 	for i, m := range s.Mailboxes {
@@ -67,6 +92,9 @@ func (w *writer) write(ctx context.Context, s *state.Account) (*state.Account, e
 			box.Pages = append(box.Pages, refs...)
 		}
 		next.Mailboxes[i] = &box
+	}
+	if err := w.finish(ctx, &next); err != nil {
+		return nil, err
 	}
 	return &next, nil
 }
@@ -100,14 +128,15 @@ func isNew(r *state.PageRef) bool {
 }
 
 // Rewrite says what a snapshot writes anew although the store has it: segments that
-// hold metadata of messages which are gone, and the pages that name them.
+// hold metadata of messages which are gone, and the pages that name them. Segments
+// that no page names are left out of the snapshot.
 type Rewrite struct {
-	Segments, Pages map[eventlog.ObjectID]bool
+	Segments, Pages map[pack.BlockID]bool
 }
 
 // kept reports whether a group is one page that is in the store and stays.
 func (w *writer) kept(g []*state.PageRef) bool {
-	return len(g) == 1 && g[0].Page == nil && !w.also.Pages[g[0].ID]
+	return len(g) == 1 && g[0].Page == nil && !w.also.Pages[g[0].ID()]
 }
 
 // gathersAll reports whether a group gets all of its metadata together, so that a
@@ -194,11 +223,12 @@ func (w *writer) flush(ctx context.Context) error {
 	if len(w.segment) == 0 {
 		return nil
 	}
-	id, err := w.store.Log.PutObject(ctx, layout.KindMetadata, state.EncodeSegment(w.segment))
-	if err != nil {
+	b := w.store.sealer().Seal(kindMetadata, pack.Zstd, state.EncodeSegment(w.segment), 0)
+	if err := w.metaOut.Add(ctx, b.Sealed, &b.Ref); err != nil {
 		return err
 	}
-	w.wrote++
+	id := b.Ref.ID()
+	w.segments[id] = state.Segment{Metadata: b.Ref, Messages: len(w.segment)}
 	for i, from := range w.places {
 		w.at[from] = metaPlace{state.MetaSource{Segment: id}, uint32(i)}
 	}
@@ -242,13 +272,12 @@ func (w *writer) pages(ctx context.Context, g []*state.PageRef) (out []*state.Pa
 }
 
 func (w *writer) put(ctx context.Context, p *state.Page) (*state.PageRef, error) {
-	id, err := w.store.Log.PutObject(ctx, layout.KindPage, p.Encode())
-	if err != nil {
+	b := w.store.sealer().Seal(kindPage, pack.Flate, p.Encode(), p.Len()*state.BodyRefSize)
+	if err := w.pageOut.Add(ctx, b.Sealed, &b.Ref); err != nil {
 		return nil, err
 	}
-	w.wrote++
 	ref := p.Ref()
-	ref.ID, ref.Page = id, nil
-	w.store.Cache.put(cacheKey{account: w.store.ID, object: id}, p, p.Memory())
+	ref.Block, ref.Page = b.Ref, nil
+	w.store.Cache.put(cacheKey{account: w.store.ID, block: ref.ID()}, p, p.Memory())
 	return ref, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 )
 
 // MaxMailboxes bounds the folders of one account.
@@ -23,6 +24,11 @@ type Account struct {
 	NextMailbox     MailboxID  // 0: no event was applied
 	NextUIDValidity uint32
 	Created         int64 // seconds since 1970
+
+	// What the newest snapshot wrote and the state still refers to. Both are
+	// shared by all states after it, and never changed.
+	Packs    map[pack.ID]uint32 // with their sizes in bytes
+	Segments map[pack.BlockID]Segment
 
 	// Metadata of messages that an entry adds is found by the entry's position
 	// and a number counted over all its records.

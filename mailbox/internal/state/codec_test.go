@@ -12,6 +12,7 @@ import (
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
@@ -58,15 +59,15 @@ func sampleEvents() map[string]Event {
 
 func samplePage() *Page {
 	p := NewPage(3)
-	p.Append(Row{UID: 1, Flags: Seen, ModSeq: 2, Size: 7, Date: 1_700_000_000, Saved: 1_700_000_001, Body: sampleBody(1), Meta: MetaSource{Segment: eventlog.ObjectID{9}}, Slot: 4})
+	p.Append(Row{UID: 1, Flags: Seen, ModSeq: 2, Size: 7, Date: 1_700_000_000, Saved: 1_700_000_001, Body: sampleBody(1), Meta: MetaSource{Segment: pack.BlockID{9}}, Slot: 4})
 	p.Append(Row{UID: 5, Flags: 1 << firstKeywordBit, ModSeq: 3, Size: 1 << 31, Date: -5, Saved: 1, Body: sampleBody(2), Meta: MetaSource{Entry: 77}})
-	p.Append(Row{UID: 4294967294, ModSeq: 4, Body: sampleBody(3), Meta: MetaSource{Segment: eventlog.ObjectID{9}}, Slot: 5})
+	p.Append(Row{UID: 4294967294, ModSeq: 4, Body: sampleBody(3), Meta: MetaSource{Segment: pack.BlockID{9}}, Slot: 5})
 	return p
 }
 
 func sampleState() *Account {
 	ref := samplePage().Ref()
-	ref.ID, ref.Page = eventlog.ObjectID{8}, nil
+	ref.Block, ref.Page = sampleRef(8), nil
 	inbox := &Mailbox{
 		ID: 1, Name: Inbox, UIDValidity: 1_700_000_000, UIDNext: 4294967295, RecentFrom: 5, ModSeq: 4, Created: 1,
 		Keywords: []string{"$Work"}, Pages: []*PageRef{ref}, Vanished: []Vanished{{3, 2, 4}}, Forgotten: 1,
@@ -75,7 +76,14 @@ func sampleState() *Account {
 	return &Account{
 		At: 4, Mailboxes: []*Mailbox{inbox, {ID: 2, Name: "Sent", UIDValidity: 1_700_000_001, UIDNext: 1, RecentFrom: 1, ModSeq: 2, Created: 2, SpecialUse: []string{`\Sent`}}},
 		Subscribed: []string{Inbox, "gone"}, NextMailbox: 3, NextUIDValidity: 1_700_000_002, Created: 1_700_000_000,
+		Packs:    map[pack.ID]uint32{{7}: 8 << 10, {8}: 4 << 10},
+		Segments: map[pack.BlockID]Segment{{7}: {Messages: 2, Metadata: sampleRef(7)}},
 	}
+}
+
+// sampleRef refers to a block in the pack of a number.
+func sampleRef(n byte) pack.Ref {
+	return pack.Ref{Pack: pack.ID{n}, Off: 4, Sealed: 100, Plain: 300, Secret: crypto.BlockSecret{n, 1}, Hash: [32]byte{n}}
 }
 
 func TestEventsAreFrozen(t *testing.T) {

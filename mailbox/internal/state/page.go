@@ -6,6 +6,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 )
 
 // PageRows is how many messages a page holds at most. A change copies the
@@ -20,10 +21,17 @@ type BodyRef struct {
 }
 
 // MetaSource is where the metadata of some messages is kept: a log entry until
-// the first snapshot after it, then a segment object.
+// the first snapshot after it, then a segment.
 type MetaSource struct {
 	Entry   ModSeq
-	Segment eventlog.ObjectID // if entry is 0
+	Segment pack.BlockID // if Entry is 0
+}
+
+// Segment holds the metadata of some messages. [Account.Segments] has the place of
+// each, so that a segment moves without its pages.
+type Segment struct {
+	Messages int // whose metadata it holds
+	Metadata pack.Ref
 }
 
 // Row is one message of a mailbox, taken out of its page.
@@ -57,8 +65,8 @@ type Page struct {
 
 // PageRef names a page and says about it what can be asked without its rows.
 type PageRef struct {
-	ID   eventlog.ObjectID // of the object, if the page is in the store
-	Page *Page             // set as long as it is not
+	Block pack.Ref // of the page, if it is in the store
+	Page  *Page    // set as long as it is not
 
 	First, Last     UID
 	Count           int
@@ -66,6 +74,9 @@ type PageRef struct {
 	Size            uint64 // bytes of all messages
 	MaxModSeq       ModSeq
 }
+
+// ID returns the identity of a page in the store, wherever it lies.
+func (r *PageRef) ID() pack.BlockID { return r.Block.ID() }
 
 // PageSource yields a page that was made ready before.
 type PageSource func(*PageRef) *Page

@@ -8,9 +8,10 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 )
 
-const pageVersion = 1
+const pageVersion = 2
 
 var errMalformedPage = errors.New("malformed page")
 
@@ -25,45 +26,54 @@ const (
 func (p *Page) Memory() int64 { return int64(p.Len()*pageRow + len(p.Sources)*pageSourceSize) }
 
 // Encode returns the page's one encoding: version, number of rows, number of
-// sources, then column after column, all integers big endian.
+// sources, then column after column, all integers big endian. A column of integers
+// has the first byte of each, then the second of each, and so on: neighbours differ
+// little, so that it compresses well. The bodies come last, [BodyRefSize] bytes each.
 func (p *Page) Encode() []byte {
 	b := make([]byte, 0, pageHead+p.Len()*pageRow+len(p.Sources)*pageSourceSize)
 	b = append(b, pageVersion)
 	be := binary.BigEndian
 	b = be.AppendUint16(b, uint16(p.Len()))
 	b = be.AppendUint16(b, uint16(len(p.Sources)))
-	for _, v := range p.UIDs {
-		b = be.AppendUint32(b, uint32(v))
-	}
-	for _, v := range p.Flags {
-		b = be.AppendUint64(b, uint64(v))
-	}
-	for _, v := range p.ModSeqs {
-		b = be.AppendUint64(b, uint64(v))
-	}
-	for _, v := range p.Sizes {
-		b = be.AppendUint32(b, v)
-	}
-	for _, v := range p.Dates {
-		b = be.AppendUint64(b, uint64(v))
-	}
-	for _, v := range p.Saved {
-		b = be.AppendUint32(b, v)
-	}
-	for _, v := range p.Bodies {
-		b = v.append(b)
-	}
-	for _, v := range p.SourceIndex {
-		b = be.AppendUint16(b, v)
-	}
-	for _, v := range p.Slots {
-		b = be.AppendUint32(b, v)
-	}
+	b = appendColumn(b, 4, p.UIDs)
+	b = appendColumn(b, 8, p.Flags)
+	b = appendColumn(b, 8, p.ModSeqs)
+	b = appendColumn(b, 4, p.Sizes)
+	b = appendColumn(b, 8, p.Dates)
+	b = appendColumn(b, 4, p.Saved)
+	b = appendColumn(b, 2, p.SourceIndex)
+	b = appendColumn(b, 4, p.Slots)
 	for _, v := range p.Sources {
 		b = be.AppendUint64(b, uint64(v.Entry))
 		b = append(b, v.Segment[:]...)
 	}
+	for _, v := range p.Bodies {
+		b = v.append(b)
+	}
 	return b
+}
+
+// appendColumn appends the lowest size bytes of each value, byte by byte.
+func appendColumn[T ~uint16 | ~uint32 | ~uint64 | ~int64](b []byte, size int, values []T) []byte {
+	for i := range size {
+		shift := 8 * (size - 1 - i)
+		for _, v := range values {
+			b = append(b, byte(uint64(v)>>shift))
+		}
+	}
+	return b
+}
+
+// takeColumn reads what appendColumn wrote at the beginning of b, and cuts it off.
+func takeColumn[T ~uint16 | ~uint32 | ~uint64 | ~int64](b *[]byte, size, rows int) []T {
+	out := make([]T, rows)
+	for range size {
+		for k := range out {
+			out[k] = out[k]<<8 | T((*b)[k])
+		}
+		*b = (*b)[rows:]
+	}
+	return out
 }
 
 // DecodePage reads what encode wrote, and nothing else.
@@ -81,23 +91,23 @@ func DecodePage(b []byte) (*Page, error) {
 	}
 	b = b[pageHead:]
 	p := &Page{
-		UIDs:    column(&b, rows, 4, func(b []byte) UID { return UID(be.Uint32(b)) }),
-		Flags:   column(&b, rows, 8, func(b []byte) FlagBits { return FlagBits(be.Uint64(b)) }),
-		ModSeqs: column(&b, rows, 8, func(b []byte) ModSeq { return ModSeq(be.Uint64(b)) }),
-		Sizes:   column(&b, rows, 4, be.Uint32),
-		Dates:   column(&b, rows, 8, func(b []byte) int64 { return int64(be.Uint64(b)) }),
-		Saved:   column(&b, rows, 4, be.Uint32),
+		UIDs:        takeColumn[UID](&b, 4, rows),
+		Flags:       takeColumn[FlagBits](&b, 8, rows),
+		ModSeqs:     takeColumn[ModSeq](&b, 8, rows),
+		Sizes:       takeColumn[uint32](&b, 4, rows),
+		Dates:       takeColumn[int64](&b, 8, rows),
+		Saved:       takeColumn[uint32](&b, 4, rows),
+		SourceIndex: takeColumn[uint16](&b, 2, rows),
+		Slots:       takeColumn[uint32](&b, 4, rows),
+		Sources: column(&b, sources, pageSourceSize, func(b []byte) MetaSource {
+			return MetaSource{Entry: ModSeq(be.Uint64(b)), Segment: pack.BlockID(b[8:24])}
+		}),
 		Bodies: column(&b, rows, BodyRefSize, func(b []byte) (r BodyRef) {
 			r.ID = eventlog.ObjectID(b[:16])
 			r.Key = crypto.BodyKey{
 				File: crypto.FileKey(b[16:32]), Nonce: [16]byte(b[32:48]), Header: be.Uint16(b[48:]),
 			}
 			return r
-		}),
-		SourceIndex: column(&b, rows, 2, be.Uint16),
-		Slots:       column(&b, rows, 4, be.Uint32),
-		Sources: column(&b, sources, pageSourceSize, func(b []byte) MetaSource {
-			return MetaSource{Entry: ModSeq(be.Uint64(b)), Segment: eventlog.ObjectID(b[8:24])}
 		}),
 	}
 	for i := range p.UIDs {

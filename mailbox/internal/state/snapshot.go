@@ -5,21 +5,28 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/pack"
 )
 
-// A manifest is the payload of a snapshot: the whole state, with pages named
-// but not contained. It answers STATUS of every folder alone.
+// A manifest is the payload of a snapshot: the whole state, with pages and segments
+// named but not contained. It answers STATUS of every folder alone.
 
-const manifestVersion = 1
+const manifestVersion = 2
 
 var errMalformedManifest = errors.New("malformed snapshot")
 
-// PageRefSize is the length of a page's line in a manifest.
-const PageRefSize = 16 + 4 + 4 + 2 + 2 + 2 + 8 + 8
+// Lengths of a line in a manifest.
+const (
+	PageRefSize = pack.RefSize + 4 + 4 + 2 + 2 + 2 + 8 + 8 // of a page
+	segmentSize = pack.RefSize + 2                         // of a segment
+	packSize    = 16 + 4                                   // of a pack
+)
 
 // EncodeSnapshot returns the one encoding of a state whose pages are all in the
 // store.
@@ -29,21 +36,92 @@ func EncodeSnapshot(s *Account) []byte {
 	defer msgpack.PutEncoder(enc)
 	enc.Reset(&buf)
 	enc.UseCompactInts(true)
-	must(enc.EncodeArrayLen(7))
+	table := s.packTable()
+	must(enc.EncodeArrayLen(9))
 	must(enc.EncodeUint(manifestVersion))
 	must(enc.EncodeUint(uint64(s.At)))
 	encodeField(enc, &s.Created)
 	encodeField(enc, &s.NextMailbox)
 	encodeField(enc, &s.NextUIDValidity)
 	encodeField(enc, &s.Subscribed)
+	must(enc.EncodeBytes(s.encodePacks()))
+	must(enc.EncodeBytes(s.encodeSegments(table)))
 	must(enc.EncodeArrayLen(len(s.Mailboxes)))
 	for _, m := range s.Mailboxes {
-		encodeBox(enc, m)
+		encodeBox(enc, table, m)
 	}
 	return buf.Bytes()
 }
 
-func encodeBox(enc *msgpack.Encoder, m *Mailbox) {
+// packIDs returns the packs in the order of the table.
+func (s *Account) packIDs() []pack.ID {
+	return slices.SortedFunc(maps.Keys(s.Packs), func(a, b pack.ID) int { return bytes.Compare(a[:], b[:]) })
+}
+
+func (s *Account) packTable() *pack.Table {
+	table, ok := pack.NewTable(s.packIDs())
+	if !ok {
+		panic("mailbox: a state refers to too many packs")
+	}
+	return table
+}
+
+func (s *Account) encodePacks() []byte {
+	b := make([]byte, 0, packSize*len(s.Packs))
+	for _, id := range s.packIDs() {
+		b = append(b, id[:]...)
+		b = binary.BigEndian.AppendUint32(b, s.Packs[id])
+	}
+	return b
+}
+
+// decodePacks reads what encodePacks wrote.
+func (s *Account) decodePacks(b []byte) (*pack.Table, error) {
+	if len(b)%packSize != 0 || len(b)/packSize > pack.MaxPacks {
+		return nil, errMalformedManifest
+	}
+	ids := make([]pack.ID, 0, len(b)/packSize)
+	s.Packs = make(map[pack.ID]uint32, len(b)/packSize)
+	for ; len(b) > 0; b = b[packSize:] {
+		id := pack.ID(b)
+		ids = append(ids, id)
+		s.Packs[id] = binary.BigEndian.Uint32(b[16:])
+	}
+	table, ok := pack.NewTable(ids)
+	if !ok {
+		return nil, errMalformedManifest
+	}
+	return table, nil
+}
+
+// encodeSegments writes the segments in order of their identities.
+func (s *Account) encodeSegments(table *pack.Table) []byte {
+	b := make([]byte, 0, segmentSize*len(s.Segments))
+	ids := slices.SortedFunc(maps.Keys(s.Segments), func(a, b pack.BlockID) int { return bytes.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		b = table.Append(b, s.Segments[id].Metadata)
+		b = binary.BigEndian.AppendUint16(b, uint16(s.Segments[id].Messages))
+	}
+	return b
+}
+
+// decodeSegments reads what encodeSegments wrote.
+func (s *Account) decodeSegments(table *pack.Table, b []byte) error {
+	if len(b)%segmentSize != 0 {
+		return errMalformedManifest
+	}
+	s.Segments = make(map[pack.BlockID]Segment, len(b)/segmentSize)
+	for ; len(b) > 0; b = b[segmentSize:] {
+		ref, err := table.Parse(b)
+		if err != nil || ref.IsZero() {
+			return errMalformedManifest
+		}
+		s.Segments[ref.ID()] = Segment{Metadata: ref, Messages: int(binary.BigEndian.Uint16(b[pack.RefSize:]))}
+	}
+	return nil
+}
+
+func encodeBox(enc *msgpack.Encoder, table *pack.Table, m *Mailbox) {
 	must(enc.EncodeArrayLen(12))
 	encodeField(enc, &m.ID)
 	encodeField(enc, &m.Name)
@@ -64,14 +142,14 @@ func encodeBox(enc *msgpack.Encoder, m *Mailbox) {
 	must(enc.EncodeBytes(gone))
 	pages := make([]byte, 0, PageRefSize*len(m.Pages))
 	for _, r := range m.Pages {
-		pages = r.append(pages)
+		pages = r.append(pages, table)
 	}
 	must(enc.EncodeBytes(pages))
 }
 
-func (r *PageRef) append(b []byte) []byte {
+func (r *PageRef) append(b []byte, table *pack.Table) []byte {
 	be := binary.BigEndian
-	b = append(b, r.ID[:]...)
+	b = table.Append(b, r.Block)
 	b = be.AppendUint32(b, uint32(r.First))
 	b = be.AppendUint32(b, uint32(r.Last))
 	b = be.AppendUint16(b, uint16(r.Count))
@@ -99,7 +177,7 @@ func DecodeSnapshot(b []byte) (*Account, error) {
 	}
 	s := &Account{}
 	at, err := dec.DecodeUint64()
-	if err != nil || n != 7 {
+	if err != nil || n != 9 {
 		return nil, errMalformedManifest
 	}
 	s.At = ModSeq(at)
@@ -108,9 +186,20 @@ func DecodeSnapshot(b []byte) (*Account, error) {
 			return nil, errMalformedManifest
 		}
 	}
+	var packs, segments []byte
+	if decodeField(dec, &packs) != nil || decodeField(dec, &segments) != nil {
+		return nil, errMalformedManifest
+	}
+	table, err := s.decodePacks(packs)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.decodeSegments(table, segments); err != nil {
+		return nil, err
+	}
 	err = decodeSlice(dec, &s.Mailboxes, func(m **Mailbox) error {
 		*m = new(Mailbox)
-		return decodeBox(dec, *m)
+		return decodeBox(dec, table, *m)
 	})
 	if err != nil || !bytes.Equal(EncodeSnapshot(s), b) {
 		return nil, errMalformedManifest
@@ -139,7 +228,7 @@ func (s *Account) sound() bool {
 	return s.ByName(Inbox) != nil
 }
 
-func decodeBox(dec *msgpack.Decoder, m *Mailbox) error {
+func decodeBox(dec *msgpack.Decoder, table *pack.Table, m *Mailbox) error {
 	if n, err := dec.DecodeArrayLen(); err != nil || n != 12 {
 		return errMalformedManifest
 	}
@@ -184,21 +273,26 @@ func decodeBox(dec *msgpack.Decoder, m *Mailbox) error {
 		}
 		m.Vanished = append(m.Vanished, v)
 	}
-	return m.decodePages(pages)
+	return m.decodePages(table, pages)
 }
 
 // decodePages reads the lines of a mailbox's pages and counts its messages.
-func (m *Mailbox) decodePages(pages []byte) error {
+func (m *Mailbox) decodePages(table *pack.Table, pages []byte) error {
 	be := binary.BigEndian
 	refs := make([]PageRef, len(pages)/PageRefSize)
 	m.Pages = make([]*PageRef, len(refs))
 	last := UID(0)
 	for i := range refs {
-		b, r := pages[i*PageRefSize:], &refs[i]
+		line, r := pages[i*PageRefSize:], &refs[i]
+		block, err := table.Parse(line)
+		if err != nil || block.IsZero() {
+			return errMalformedManifest
+		}
+		b := line[pack.RefSize:]
 		*r = PageRef{
-			ID: eventlog.ObjectID(b[:16]), First: UID(be.Uint32(b[16:])), Last: UID(be.Uint32(b[20:])),
-			Count: int(be.Uint16(b[24:])), Unseen: int(be.Uint16(b[26:])), Deleted: int(be.Uint16(b[28:])),
-			Size: be.Uint64(b[30:]), MaxModSeq: ModSeq(be.Uint64(b[38:])),
+			Block: block, First: UID(be.Uint32(b)), Last: UID(be.Uint32(b[4:])),
+			Count: int(be.Uint16(b[8:])), Unseen: int(be.Uint16(b[10:])), Deleted: int(be.Uint16(b[12:])),
+			Size: be.Uint64(b[14:]), MaxModSeq: ModSeq(be.Uint64(b[22:])),
 		}
 		if r.First <= last || r.Last < r.First || r.Last >= m.UIDNext || r.Count < 1 || r.Count > PageRows ||
 			int64(r.Count) > int64(r.Last)-int64(r.First)+1 || r.Unseen > r.Count || r.Deleted > r.Count {
