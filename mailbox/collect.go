@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/gc"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
@@ -55,6 +56,8 @@ func (h *Account) Collect(ctx context.Context, o CollectOptions) (CollectReport,
 }
 
 func (a *account) collect(ctx context.Context, o CollectOptions) (CollectReport, error) {
+	ctx = blob.Freeing(ctx)
+
 	rep, err := a.garbage().Collect(ctx, o.DryRun)
 	if err != nil {
 		err = fmt.Errorf("mailbox: collect: %w", err)
