@@ -1,8 +1,6 @@
 package imapadapter
 
 import (
-	"errors"
-
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapserver"
 
@@ -76,7 +74,7 @@ func (s *Session) Copy(numSet imap.NumSet, dest string) (*imap.CopyData, error) 
 	}
 	copied, err := s.view.Copy(op.ctx, set, dest)
 	if err != nil {
-		return nil, op.failCopy(err, dest)
+		return nil, op.failDestination(err)
 	}
 	return copyData(copied), nil
 }
@@ -91,22 +89,12 @@ func (s *Session) Move(w *imapserver.MoveWriter, numSet imap.NumSet, dest string
 	}
 	moved, err := s.view.Move(op.ctx, set, dest)
 	if err != nil {
-		return op.failCopy(err, dest)
+		return op.failDestination(err)
 	}
 	if data := copyData(moved); data != nil {
 		return w.WriteCopyData(data)
 	}
 	return nil
-}
-
-// failCopy distinguishes a missing destination from a selected mailbox that was deleted.
-func (op *operation) failCopy(err error, dest string) error {
-	if errors.Is(err, mailbox.ErrNoMailbox) {
-		if _, missing := op.account.Status(op.ctx, dest); missing == nil {
-			return translate.ErrDeleted
-		}
-	}
-	return op.failDestination(err)
 }
 
 // copyData returns COPYUID (RFC 4315 section 3), or nil if no message was there:

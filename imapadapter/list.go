@@ -23,7 +23,11 @@ func (s *Session) List(w *imapserver.ListWriter, ref string, patterns []string, 
 	if err != nil {
 		return op.fail(err)
 	}
-	for data, info := range translate.NewListing(infos, ref, patterns, o, false).All() {
+	kind := translate.ListBasic
+	if len(patterns) > 1 || *o != (imap.ListOptions{}) {
+		kind = translate.ListExtended
+	}
+	for data, info := range translate.NewListing(kind, infos, ref, patterns, o).All() {
 		if info != nil && o.ReturnStatus != nil {
 			data.Status = s.statusData(data.Mailbox, &info.Status)
 		}

@@ -271,3 +271,41 @@ func TestMetaOfTrimmedEntries(t *testing.T) {
 		require.True(t, errors.Is(err, fs.ErrNotExist), "%v", err)
 	}
 }
+
+// A copy fails with what is missing: its destination, its source, or all messages that
+// the client named by their numbers.
+func TestCopyOfWhatIsGone(t *testing.T) {
+	ctx := t.Context()
+	a := inboxOf(t, 2)
+	require.NoError(t, a.Create(ctx, "Box"))
+	_, err := a.Append(ctx, "Box", strings.NewReader(mail(1)), AppendOptions{})
+	require.NoError(t, err)
+	box, err := a.Select(ctx, "Box", false)
+	require.NoError(t, err)
+	defer box.Close()
+	v, other := selectInbox(t, a), selectInbox(t, a)
+	_, err = v.Copy(ctx, All(), "missing")
+	require.ErrorIs(t, err, ErrNoMailbox)
+	require.NotErrorIs(t, err, ErrDeleted)
+
+	_, err = other.Store(ctx, UIDs(1), FlagsAdd, []string{FlagDeleted}, StoreOptions{})
+	require.NoError(t, err)
+	_, err = other.Expunge(ctx, nil)
+	require.NoError(t, err)
+	_, err = v.Copy(ctx, Set{Ranges: []Range{{1, 1}}}, "Box")
+	require.ErrorIs(t, err, ErrNoMessage)
+	done, err := v.Copy(ctx, UIDs(1), "Box")
+	require.NoError(t, err)
+	require.Empty(t, done.Source)
+	done, err = v.Copy(ctx, Set{Ranges: []Range{{1, 2}}}, "Box")
+	require.NoError(t, err)
+	require.Equal(t, []UID{2}, done.Source)
+
+	require.NoError(t, a.Delete(ctx, "Box"))
+	_, err = box.Copy(ctx, All(), "INBOX")
+	require.ErrorIs(t, err, ErrDeleted)
+	_, err = box.Expunge(ctx, nil)
+	require.ErrorIs(t, err, ErrDeleted)
+	_, err = box.Store(ctx, All(), FlagsAdd, []string{FlagSeen}, StoreOptions{})
+	require.ErrorIs(t, err, ErrDeleted)
+}

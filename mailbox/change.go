@@ -23,8 +23,7 @@ type StoreOptions struct {
 // Store changes flags of messages, all in one log entry, and returns the UIDs of
 // those that failed UnchangedSince. Messages that are gone are left out. The view
 // itself is told by the next [View.Sync]. It fails with [ErrReadOnly],
-// [ErrBadFlag], [ErrTooManyKeywords] or, if the mailbox was deleted,
-// [ErrNoMailbox].
+// [ErrBadFlag], [ErrTooManyKeywords] or, if the mailbox was deleted, [ErrDeleted].
 func (v *View) Store(ctx context.Context, set Set, op FlagOp, flags []string, o StoreOptions) (modified []UID, err error) {
 	if v.readOnly {
 		return nil, ErrReadOnly
@@ -52,7 +51,7 @@ func (v *View) Store(ctx context.Context, set Set, op FlagOp, flags []string, o 
 	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (_ state.Event, err error) {
 		m := s.ByID(t.box.ID)
 		if m == nil {
-			return nil, ErrNoMailbox
+			return nil, ErrDeleted
 		}
 		if d, err = a.decideFlags(ctx, m, uids, op, flags, o.UnchangedSince); err != nil || len(d.changed) == 0 {
 			return nil, err
@@ -110,8 +109,10 @@ type Copied struct {
 
 // Copy puts messages into another mailbox of the account, all in one log entry
 // and whatever their size: the copies point to the same bytes. It fails with
-// [ErrNoMailbox] if there is no mailbox dest, and with [ErrTooManyKeywords] if
-// that cannot take the messages' keywords.
+// [ErrNoMailbox] if there is no mailbox dest, with [ErrDeleted] if the view's mailbox
+// was deleted, with [ErrTooManyKeywords] if the destination cannot take the messages'
+// keywords, and with [ErrNoMessage] if set has sequence numbers and all of its messages
+// were expunged. Other messages that are gone are left out.
 func (v *View) Copy(ctx context.Context, set Set, dest string) (Copied, error) {
 	return v.copy(ctx, set, dest, false)
 }
@@ -142,13 +143,22 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 	now := a.store.opts.Now().Unix()
 	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (_ state.Event, err error) {
 		from, to := s.ByID(t.box.ID), s.ByName(dest)
-		if from == nil || to == nil {
+		switch {
+		case from == nil:
+			return nil, ErrDeleted
+		case to == nil:
 			return nil, ErrNoMailbox
 		}
 		var there state.UIDSet
 		var size Held
-		if there, size, done, err = a.decideCopy(ctx, from, to, uids); err != nil || len(there) == 0 {
+		if there, size, done, err = a.decideCopy(ctx, from, to, uids); err != nil {
 			return nil, err
+		}
+		switch {
+		case len(there) == 0 && len(uids) > 0 && !set.UID:
+			return nil, ErrNoMessage
+		case len(there) == 0:
+			return nil, nil
 		}
 		if !move {
 			if err := a.fits(ctx, s, size); err != nil {
@@ -194,7 +204,7 @@ func (a *account) decideCopy(ctx context.Context, from, to *state.Mailbox, uids 
 // Expunge removes the messages that have \Deleted and, if within is not nil, are
 // in that set, all in one log entry, and returns their UIDs. The view itself is
 // told by the next [View.Sync]. It fails with [ErrReadOnly] or, if the mailbox
-// was deleted, [ErrNoMailbox].
+// was deleted, [ErrDeleted].
 func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error) {
 	if v.readOnly {
 		return nil, ErrReadOnly
@@ -214,7 +224,7 @@ func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error)
 	err = a.commit(blob.Freeing(ctx), func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
 		m := s.ByID(t.box.ID)
 		if m == nil {
-			return nil, ErrNoMailbox
+			return nil, ErrDeleted
 		}
 		var set state.UIDSet
 		gone = nil

@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
@@ -18,6 +19,7 @@ var (
 	ErrNoAccount       = errors.New("no such account")
 	ErrAccountExists   = errors.New("account exists")
 	ErrNoMailbox       = errors.New("no such mailbox")
+	ErrDeleted         = fmt.Errorf("the mailbox was deleted: %w", ErrNoMailbox)
 	ErrInbox           = errors.New("not possible with INBOX")
 	ErrBadDate         = errors.New("date is not in the years 1 to 9999")
 	ErrReadOnly        = errors.New("mailbox is open read-only")
@@ -39,6 +41,7 @@ var (
 	ErrBadName          = state.ErrBadName
 	ErrBadFlag          = state.ErrBadFlag
 	ErrBadSpecialUse    = state.ErrBadSpecialUse
+	ErrSpecialUseTaken  = fmt.Errorf("another mailbox has it: %w", ErrBadSpecialUse)
 	ErrTooManyKeywords  = state.ErrTooManyKeywords
 	ErrTooManyMailboxes = state.ErrTooManyMailboxes
 	ErrUIDsUsedUp       = state.ErrUIDsUsedUp

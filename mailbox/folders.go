@@ -114,7 +114,7 @@ func (h *Account) Create(ctx context.Context, name string, specialUse ...string)
 		}
 		for _, m := range s.Mailboxes {
 			if slices.ContainsFunc(m.SpecialUse, func(u string) bool { return slices.Contains(uses, u) }) {
-				return nil, ErrBadSpecialUse
+				return nil, ErrSpecialUseTaken
 			}
 		}
 		if err := s.CheckRoom(name); err != nil {

@@ -175,10 +175,16 @@ func (r *request) run() error {
 	return nil
 }
 
-// unknown refuses a command that does not exist. Before a login it ends the
+// maxUnknown is how many commands that do not exist a client may send before its login.
+const maxUnknown = 5
+
+// unknown refuses a command that does not exist. Before a login too many of them end the
 // connection: a web page can make a browser send lines of the page's choice.
 func (r *request) unknown() error {
 	if r.account == nil {
+		r.unknowns++
+	}
+	if r.unknowns > maxUnknown {
 		r.verdict = &frame.Refusal{Tag: "*", Text: "BYE Unknown command", Fatal: true}
 	}
 	return &imap.Error{Type: imap.StatusResponseTypeBad, Text: "Unknown command"}

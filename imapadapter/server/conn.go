@@ -46,6 +46,7 @@ type conn struct {
 	account  *mailbox.Account
 	user     string // the name that the client logged in with
 	failures int    // logins that failed
+	unknowns int    // commands before the login that do not exist
 	enabled  enabled
 	view     *mailbox.View
 	deleted  bool            // the client was notified that the view's mailbox is gone

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 
 	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox"
@@ -42,7 +41,7 @@ func (r *request) transfer(do transferFunc) (mailbox.Copied, error) {
 	}
 	done, err := do(r.ctx, set, dest)
 	if err != nil {
-		return done, r.failCopy(err, dest)
+		return done, r.failDest(err)
 	}
 	return done, nil
 }
@@ -68,13 +67,3 @@ func copyUID(c mailbox.Copied) string {
 
 // transferFunc is View.Copy or View.Move.
 type transferFunc func(ctx context.Context, set mailbox.Set, dest string) (mailbox.Copied, error)
-
-// failCopy distinguishes a missing destination from a selected mailbox that was deleted.
-func (r *request) failCopy(err error, dest string) error {
-	if errors.Is(err, mailbox.ErrNoMailbox) {
-		if _, missing := r.account.Status(r.ctx, dest); missing == nil {
-			return errDeleted
-		}
-	}
-	return r.failDest(err)
-}

@@ -23,16 +23,15 @@ func (r *request) enable() error {
 		return err
 	}
 	e := &r.enabled
-	before := e.condstore
-	var done []string
-	set := func(name string, flags ...*bool) {
-		if !*flags[0] {
-			done = append(done, name)
+	before := *e
+	r.w.Text("* ENABLED")
+	set := func(name string, flag *bool) {
+		if !*flag {
+			r.w.Text(" ", name)
 		}
-		for _, f := range flags {
-			*f = true
-		}
+		*flag = true
 	}
+	condstore := e.condstore
 	for _, name := range names {
 		switch name {
 		case "IMAP4REV2":
@@ -40,19 +39,16 @@ func (r *request) enable() error {
 		case "UTF8=ACCEPT":
 			set(name, &e.utf8)
 		case "CONDSTORE":
-			set(name, &e.condstore)
+			set(name, &condstore)
 		case "QRESYNC":
-			set(name, &e.qresync, &e.condstore)
+			set(name, &e.qresync)
 		case "UIDONLY":
 			set(name, &e.uidonly)
 		}
 	}
-	r.w.Text("* ENABLED")
-	for _, name := range done {
-		r.w.Text(" ", name)
-	}
 	r.w.end()
-	if r.view != nil && e.condstore && !before {
+	e.condstore = condstore || e.qresync // RFC 7162 section 3.2.3
+	if r.view != nil && e.condstore && !before.condstore {
 		r.ok("HIGHESTMODSEQ "+num(r.view.HighestModSeq()), "Highest mod-sequence")
 	}
 	return nil

@@ -43,7 +43,7 @@ func (r *request) rename() error {
 	r.p.SP()
 	from := r.p.Mailbox()
 	r.p.SP()
-	to := r.p.Mailbox()
+	to := r.p.NewMailbox()
 	if err := r.p.End(); err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/emersion/go-imap/v2"
 
 	"github.com/letterlock/letterlock/imapadapter/internal/translate"
@@ -13,7 +15,11 @@ func (r *request) list() error {
 	if err := r.p.End(); err != nil {
 		return err
 	}
-	return r.listing(args, false)
+	kind := translate.ListBasic
+	if args.Extended {
+		kind = translate.ListExtended
+	}
+	return r.listing(args, kind)
 }
 
 // lsub handles LSUB (RFC 3501 section 6.3.9).
@@ -26,12 +32,12 @@ func (r *request) lsub() error {
 	if err := r.p.End(); err != nil {
 		return err
 	}
-	return r.listing(args, true)
+	return r.listing(args, translate.LSUB)
 }
 
-func (r *request) listing(args *wire.List, lsub bool) error {
+func (r *request) listing(args *wire.List, kind translate.ListKind) error {
 	if len(args.Patterns) == 1 && args.Patterns[0] == "" { // what is the separator?
-		r.writeList(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}}, lsub)
+		r.writeList(&imap.ListData{Attrs: []imap.MailboxAttr{imap.MailboxAttrNoSelect}}, kind)
 		return nil
 	}
 	infos, err := r.account.Mailboxes(r.ctx)
@@ -43,8 +49,11 @@ func (r *request) listing(args *wire.List, lsub bool) error {
 		SelectRecursiveMatch: args.SelectRecursiveMatch, ReturnSubscribed: args.ReturnSubscribed,
 		ReturnChildren: args.ReturnChildren, ReturnSpecialUse: args.ReturnSpecialUse,
 	}
-	for data, info := range translate.NewListing(infos, args.Reference, args.Patterns, o, lsub).All() {
-		r.writeList(data, lsub)
+	if slices.Contains(args.ReturnStatus, "HIGHESTMODSEQ") {
+		r.knowsModSeq()
+	}
+	for data, info := range translate.NewListing(kind, infos, args.Reference, args.Patterns, o).All() {
+		r.writeList(data, kind)
 		if info != nil && args.ReturnStatus != nil {
 			r.writeStatus(info.Name, &info.Status, args.ReturnStatus)
 		}
@@ -53,9 +62,9 @@ func (r *request) listing(args *wire.List, lsub bool) error {
 }
 
 // writeList writes one LIST or LSUB response.
-func (r *request) writeList(data *imap.ListData, lsub bool) {
+func (r *request) writeList(data *imap.ListData, kind translate.ListKind) {
 	w := r.w
-	if lsub {
+	if kind == translate.LSUB {
 		w.Text("* LSUB (")
 	} else {
 		w.Text("* LIST (")

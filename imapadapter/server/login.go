@@ -109,7 +109,7 @@ func (r *request) login() error {
 func (r *request) enter(name string, secret []byte) error {
 	account, err := r.check(name, secret)
 	if err == nil {
-		r.account, r.user, r.failures = account, name, 0
+		r.account, r.user, r.failures, r.unknowns = account, name, 0, 0
 		r.setLoginBy(time.Time{})
 		r.o.Observe.Session(observe.IMAP, observe.LoggedIn)
 		r.code = "CAPABILITY " + r.capabilities()

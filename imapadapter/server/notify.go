@@ -259,15 +259,22 @@ func (r *request) notifySubscriptions(was map[string]bool) {
 		}
 	}
 	slices.Sort(names)
+	exists := map[string]bool{}
+	for _, box := range n.boxes {
+		exists[box.name] = true
+	}
 	for _, name := range names {
 		if !n.wants(name, true, "SUBSCRIPTIONCHANGE") {
 			continue
 		}
-		attr := ""
-		if n.subs[name] {
-			attr = `\Subscribed`
+		var attrs []string
+		if !exists[name] {
+			attrs = append(attrs, `\NonExistent`)
 		}
-		r.writeName(name, attr, "")
+		if n.subs[name] {
+			attrs = append(attrs, `\Subscribed`)
+		}
+		r.writeName(name, strings.Join(attrs, " "), "")
 	}
 }
 
@@ -284,10 +291,11 @@ func (r *request) writeName(name, attr, old string) {
 	w.end()
 }
 
-// writeNewStatus writes where a mailbox stands.
+// writeNewStatus writes where a mailbox stands. A client that wants changes of flags gets
+// the mod-sequence, by which it can ask for them (RFC 5465 section 5.3).
 func (r *request) writeNewStatus(info *mailbox.MailboxInfo) {
 	items := []string{"MESSAGES", "UIDNEXT", "UIDVALIDITY", "UNSEEN"}
-	if r.enabled.condstore {
+	if r.enabled.condstore || r.notified.wants(info.Name, r.notified.subs[info.Name], "FLAGCHANGE") {
 		items = append(items, "HIGHESTMODSEQ")
 	}
 	r.writeStatus(info.Name, &info.Status, items)

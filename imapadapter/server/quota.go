@@ -4,7 +4,8 @@ import (
 	"github.com/letterlock/letterlock/mailbox"
 )
 
-// quotaRoot is the only quota root: all mailboxes of the account.
+// quotaRoot is the only quota root: all mailboxes of the account. An account without
+// limits has none: a QUOTA response cannot be empty (RFC 9208 section 7).
 const quotaRoot = ""
 
 // quotas fails where no limits are kept.
@@ -25,10 +26,15 @@ func (r *request) getQuota() error {
 	if err := r.quotas(); err != nil {
 		return err
 	}
-	if root != quotaRoot {
+	q, held, err := r.account.Quota(r.ctx)
+	switch {
+	case err != nil:
+		return r.fail(err)
+	case root != quotaRoot || q == (mailbox.Quota{}):
 		return no("NONEXISTENT", "No such quota root")
 	}
-	return r.writeQuota()
+	r.writeQuota(q, held)
+	return nil
 }
 
 // getQuotaRoot handles GETQUOTAROOT. The mailbox need not exist: one of that name
@@ -44,12 +50,21 @@ func (r *request) getQuotaRoot() error {
 	if name, err = mailbox.CanonicalName(name); err != nil {
 		return r.fail(err)
 	}
+	q, held, err := r.account.Quota(r.ctx)
+	if err != nil {
+		return r.fail(err)
+	}
 	r.w.Text("* QUOTAROOT ")
 	r.w.Mailbox(name)
+	if q == (mailbox.Quota{}) {
+		r.w.end()
+		return nil
+	}
 	r.w.Text(" ")
 	r.w.String(quotaRoot)
 	r.w.end()
-	return r.writeQuota()
+	r.writeQuota(q, held)
+	return nil
 }
 
 // setQuota refuses SETQUOTA: limits are an operator's to set.
@@ -64,20 +79,17 @@ func (r *request) setQuota() error {
 	return no("NOPERM", "Limits are set by the operator")
 }
 
-// writeQuota writes a QUOTA response: of each resource that has a limit what is
-// used and the limit, storage in units of 1024 bytes.
-func (r *request) writeQuota() error {
-	q, held, err := r.account.Quota(r.ctx)
-	if err != nil {
-		return r.fail(err)
-	}
+// writeQuota writes a QUOTA response: of each resource that has a limit what is used and
+// the limit, storage in units of 1024 bytes. Both are rounded up, so an account that is
+// full does not seem to hold more than it may.
+func (r *request) writeQuota(q mailbox.Quota, held mailbox.Held) {
 	w := r.w
 	w.Text("* QUOTA ")
 	w.String(quotaRoot)
 	w.Text(" (")
 	sep := ""
 	if q.Storage > 0 {
-		w.Text("STORAGE ", num(uint64(held.Storage+1023)/1024), " ", num(uint64(q.Storage)/1024))
+		w.Text("STORAGE ", num(uint64(held.Storage+1023)/1024), " ", num(uint64(q.Storage+1023)/1024))
 		sep = " "
 	}
 	if q.Messages > 0 {
@@ -85,5 +97,4 @@ func (r *request) writeQuota() error {
 	}
 	w.Text(")")
 	w.end()
-	return nil
 }

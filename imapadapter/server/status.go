@@ -24,6 +24,9 @@ func (r *request) status() error {
 	if err != nil {
 		return r.fail(err)
 	}
+	if slices.Contains(items, "HIGHESTMODSEQ") {
+		r.knowsModSeq()
+	}
 	r.writeStatus(name, &status, items)
 	return nil
 }
@@ -31,9 +34,6 @@ func (r *request) status() error {
 // writeStatus writes a STATUS response.
 func (r *request) writeStatus(name string, st *mailbox.Status, items []string) {
 	w := r.w
-	if slices.Contains(items, "HIGHESTMODSEQ") {
-		r.knowsModSeq()
-	}
 	w.Text("* STATUS ")
 	w.Mailbox(name)
 	w.Text(" (")

@@ -31,12 +31,14 @@ var answers = []struct {
 	{mailbox.ErrAuth, imap.ResponseCodeAuthenticationFailed, "Authentication failed", false},
 	{mailbox.ErrNoAccount, imap.ResponseCodeAuthenticationFailed, "Authentication failed", false},
 	{mailbox.ErrBusy, imap.ResponseCodeUnavailable, "Too many logins at once, try again later", true},
+	{mailbox.ErrDeleted, imap.ResponseCodeNonExistent, "The selected mailbox was deleted", false},
 	{mailbox.ErrNoMailbox, imap.ResponseCodeNonExistent, "No such mailbox", false},
 	{mailbox.ErrMailboxExists, imap.ResponseCodeAlreadyExists, "Mailbox already exists", false},
 	{mailbox.ErrInbox, imap.ResponseCodeCannot, "Not possible with INBOX", false},
 	{mailbox.ErrBadName, imap.ResponseCodeCannot, "Mailbox name is not allowed", false},
 	{mailbox.ErrBadFlag, imap.ResponseCodeCannot, "Flag is not allowed", false},
 	{mailbox.ErrBadDate, imap.ResponseCodeCannot, "Date is not possible", false},
+	{mailbox.ErrSpecialUseTaken, codeUseAttr, "Another mailbox has this special use", false},
 	{mailbox.ErrBadSpecialUse, codeUseAttr, "Special use is not supported", false},
 	{mailbox.ErrReadOnly, codeReadOnly, "Mailbox is open read-only", false},
 	{mailbox.ErrTooManyKeywords, imap.ResponseCodeLimit, "Too many keywords in the mailbox", false},
@@ -82,7 +84,7 @@ func Error(err error) (answer *imap.Error, trouble bool) {
 // DestinationError is Error for commands whose destination may be missing (RFC 9051
 // sections 6.3.12 and 6.4.7).
 func DestinationError(err error) (answer *imap.Error, trouble bool) {
-	if errors.Is(err, mailbox.ErrNoMailbox) {
+	if errors.Is(err, mailbox.ErrNoMailbox) && !errors.Is(err, mailbox.ErrDeleted) {
 		return No(imap.ResponseCodeTryCreate, "No such mailbox"), false
 	}
 	return Error(err)
@@ -90,7 +92,7 @@ func DestinationError(err error) (answer *imap.Error, trouble bool) {
 
 // ErrDeleted is the answer to commands for messages of a mailbox that was deleted, when
 // the client was notified of that.
-var ErrDeleted = No(imap.ResponseCodeNonExistent, "The selected mailbox was deleted")
+var ErrDeleted, _ = Error(mailbox.ErrDeleted)
 
 // No returns the answer NO. The code may be empty.
 func No(code imap.ResponseCode, text string) *imap.Error {

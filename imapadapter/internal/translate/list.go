@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/letterlock/letterlock/mailbox"
 )
@@ -13,32 +14,41 @@ import (
 // A Listing is the work on one LIST or LSUB: which names there are, and what is above
 // and below them.
 type Listing struct {
+	kind     ListKind
 	o        *imap.ListOptions
-	lsub     bool
 	patterns []string
 
-	names      []string // all that may be listed, sorted
-	infos      map[string]*mailbox.MailboxInfo
-	parents    map[string]bool // has existing mailboxes below it
-	subParents map[string]bool // has subscribed names below it
+	names   []string // all that may be listed, sorted
+	infos   map[string]*mailbox.MailboxInfo
+	parents map[string]bool // has existing mailboxes below it
+	// hidden has names with a subscribed one below them that no pattern matches.
+	hidden map[string]bool
 }
 
+// A ListKind is the command that a listing answers.
+type ListKind uint8
+
+const (
+	ListBasic    ListKind = iota // LIST of RFC 3501
+	ListExtended                 // LIST with what RFC 5258 brought
+	LSUB                         // RFC 3501 section 6.3.9
+)
+
 // NewListing returns the listing of an account's mailboxes for a reference and patterns.
-// With lsub it is that of LSUB: a name that is not subscribed is listed for a pattern
-// that ends in % if a name below it is (RFC 3501 section 6.3.9).
-func NewListing(infos []mailbox.MailboxInfo, ref string, patterns []string, o *imap.ListOptions, lsub bool) *Listing {
+func NewListing(kind ListKind, infos []mailbox.MailboxInfo, ref string, patterns []string, o *imap.ListOptions) *Listing {
 	l := &Listing{
-		o: o, lsub: lsub,
+		kind: kind, o: o,
 		infos:   make(map[string]*mailbox.MailboxInfo, len(infos)),
-		parents: make(map[string]bool), subParents: make(map[string]bool),
+		parents: make(map[string]bool), hidden: make(map[string]bool),
 	}
 	for _, p := range patterns {
-		l.patterns = append(l.patterns, ref+p)
+		l.patterns = append(l.patterns, norm.NFC.String(ref+p)) // as names are stored
 	}
 	for i := range infos {
 		info := &infos[i]
 		l.infos[info.Name] = info
 		l.names = append(l.names, info.Name)
+		hidden := info.Subscribed && l.special(info) && !l.matches(info.Name)
 		for at, c := range info.Name {
 			if c != mailbox.Separator {
 				continue
@@ -46,13 +56,13 @@ func NewListing(infos []mailbox.MailboxInfo, ref string, patterns []string, o *i
 			if info.Exists {
 				l.parents[info.Name[:at]] = true
 			}
-			if info.Subscribed {
-				l.subParents[info.Name[:at]] = true
+			if hidden {
+				l.hidden[info.Name[:at]] = true
 			}
 		}
 	}
 	// A level that has mailboxes below it is listed though it is none itself.
-	for _, above := range []map[string]bool{l.parents, l.subParents} {
+	for _, above := range []map[string]bool{l.parents, l.hidden} {
 		for name := range above {
 			if l.infos[name] == nil {
 				l.names = append(l.names, name)
@@ -93,19 +103,18 @@ func (l *Listing) data(name string) (*imap.ListData, bool) {
 		return nil, false
 	}
 	data := &imap.ListData{Delim: mailbox.Separator, Mailbox: name}
-	if !exists || l.lsub && !subscribed {
-		// For RFC 5258, and for clients that do not know it.
-		data.Attrs = append(data.Attrs, imap.MailboxAttrNoSelect)
-	}
-	if !exists {
+	switch {
+	case !exists && l.kind == ListExtended: // which implies \Noselect: RFC 5258 section 3
 		data.Attrs = append(data.Attrs, imap.MailboxAttrNonExistent)
+	case !exists || l.kind == LSUB && !subscribed:
+		data.Attrs = append(data.Attrs, imap.MailboxAttrNoSelect)
 	}
 	if l.parents[name] {
 		data.Attrs = append(data.Attrs, imap.MailboxAttrHasChildren)
 	} else {
 		data.Attrs = append(data.Attrs, imap.MailboxAttrHasNoChildren)
 	}
-	if subscribed && !l.lsub && (l.o.SelectSubscribed || l.o.ReturnSubscribed) {
+	if subscribed && l.kind != LSUB && (l.o.SelectSubscribed || l.o.ReturnSubscribed) {
 		data.Attrs = append(data.Attrs, imap.MailboxAttrSubscribed)
 	}
 	if exists {
@@ -113,7 +122,7 @@ func (l *Listing) data(name string) (*imap.ListData, bool) {
 			data.Attrs = append(data.Attrs, imap.MailboxAttr(use))
 		}
 	}
-	if l.o.SelectRecursiveMatch && l.subParents[name] {
+	if l.o.SelectRecursiveMatch && l.hidden[name] {
 		data.ChildInfo = &imap.ListDataChildInfo{Subscribed: true}
 	}
 	return data, true
@@ -123,24 +132,29 @@ func (l *Listing) data(name string) (*imap.ListData, bool) {
 // whatever the patterns.
 func (l *Listing) selects(name string, info *mailbox.MailboxInfo) bool {
 	exists := info != nil && info.Exists
-	if l.o.SelectSpecialUse && (!exists || len(info.SpecialUse) == 0) {
+	if !l.special(info) && !l.o.SelectRecursiveMatch {
 		return false
 	}
 	if !l.o.SelectSubscribed {
 		return exists || l.parents[name]
 	}
-	if info != nil && info.Subscribed {
+	if info != nil && info.Subscribed && l.special(info) {
 		return true
 	}
 	switch {
 	case l.o.SelectRecursiveMatch: // RFC 5258 section 3.1
-		return l.subParents[name]
-	case l.lsub: // RFC 3501 section 6.3.9
-		return l.subParents[name] && slices.ContainsFunc(l.patterns, func(p string) bool {
+		return l.hidden[name]
+	case l.kind == LSUB: // RFC 3501 section 6.3.9
+		return l.hidden[name] && slices.ContainsFunc(l.patterns, func(p string) bool {
 			return strings.HasSuffix(p, "%") && matchName(p, name)
 		})
 	}
 	return false
+}
+
+// special reports whether a mailbox has a special use, if only such are wanted.
+func (l *Listing) special(info *mailbox.MailboxInfo) bool {
+	return !l.o.SelectSpecialUse || info != nil && info.Exists && len(info.SpecialUse) > 0
 }
 
 func (l *Listing) matches(name string) bool {

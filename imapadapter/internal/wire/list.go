@@ -4,6 +4,7 @@ package wire
 type List struct {
 	Reference string
 	Patterns  []string
+	Extended  bool // it has something that RFC 5258 brought
 
 	SelectSubscribed, SelectRemote, SelectRecursiveMatch, SelectSpecialUse bool
 	ReturnSubscribed, ReturnChildren, ReturnSpecialUse                     bool
@@ -15,6 +16,7 @@ func (p *Parser) ListArgs() *List {
 	p.SP()
 	l := &List{}
 	if p.Peek() == '(' {
+		l.Extended = true
 		p.List(true, func() {
 			switch p.OneOf("a selection option of LIST", "SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE") {
 			case "SUBSCRIBED":
@@ -32,11 +34,13 @@ func (p *Parser) ListArgs() *List {
 	l.Reference = p.Mailbox()
 	p.SP()
 	if p.Peek() == '(' {
+		l.Extended = true
 		p.List(false, func() { l.Patterns = append(l.Patterns, p.Pattern()) })
 	} else {
 		l.Patterns = []string{p.Pattern()}
 	}
 	if p.TrySP() {
+		l.Extended = true
 		p.Keyword("RETURN")
 		p.SP()
 		p.List(true, func() { p.listReturn(l) })
