@@ -18,7 +18,7 @@ func (s *Session) Append(name string, r imap.LiteralReader, o *imap.AppendOption
 	op := s.begin("APPEND")
 	defer op.end()
 	up := &upload{op: op, r: r, left: r.Size()}
-	appended, err := s.account.Append(op.ctx, name, up, mailbox.AppendOptions{Flags: translate.WithoutRecent(o.Flags), Date: o.Time})
+	appended, err := s.account.Append(op.ctx, name, up, mailbox.AppendOptions{Flags: translate.WithoutRecent(o.Flags), Date: o.Time, Size: r.Size()})
 	switch {
 	case up.err != nil: // the client's doing, and it hardly hears this
 		return nil, translate.No("", "The message did not come in whole")

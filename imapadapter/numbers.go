@@ -36,7 +36,7 @@ func (s *Session) selected(nums imap.NumSet) (mailbox.Set, error) {
 
 // set returns the messages that a client names.
 func (s *Session) set(set wire.Set, uid bool) (mailbox.Set, error) {
-	return translate.Set(s.view, set, uid, s.saved)
+	return translate.Set(s.ctx, s.view, set, uid, s.saved)
 }
 
 // wireSet returns a set of the engine's as it was written, and whether it is of UIDs.

@@ -28,6 +28,10 @@ const (
 type AppendOptions struct {
 	Flags []string
 	Date  time.Time // INTERNALDATE, in the years 1 to 9999, kept in whole seconds; the zero time is now
+
+	// Size is how many bytes the message has, if that is known. A message that does
+	// not fit the quota is refused before it is read then.
+	Size int64
 }
 
 // Appended says where a message is.

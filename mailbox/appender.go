@@ -85,6 +85,11 @@ func (p *Appender) Add(ctx context.Context, r io.Reader, o AppendOptions) error 
 	if len(p.staged) == MaxAppend {
 		return ErrTooManyMessages
 	}
+	if o.Size > 0 {
+		if err := p.fits(ctx, a, a.state(), Held{o.Size, 1}); err != nil {
+			return err
+		}
+	}
 	m, err := a.store.stage(ctx, a.prefix, a.recipient, r)
 	if err != nil {
 		return err
@@ -94,7 +99,7 @@ func (p *Appender) Add(ctx context.Context, r io.Reader, o AppendOptions) error 
 	if p.meta += len(m.Meta); len(p.staged) > 1 && p.meta > maxAppendMeta {
 		err = ErrTooManyMessages
 	} else {
-		err = p.fits(ctx, a, a.state()) // Commit decides
+		err = p.fits(ctx, a, a.state(), Held{}) // Commit decides
 	}
 	if err != nil {
 		p.staged = p.staged[:len(p.staged)-1]
@@ -153,7 +158,7 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 			}
 			e = state.NewBatch(e, gone)
 		}
-		if err := p.fits(ctx, a, s); err != nil {
+		if err := p.fits(ctx, a, s, Held{}); err != nil {
 			return nil, err
 		}
 		refused = false
@@ -173,9 +178,10 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 	return done, nil
 }
 
-// fits reports whether there is room for the messages, less the one that goes.
-func (p *Appender) fits(ctx context.Context, a *account, s *state.Account) error {
-	more := Held{Messages: int64(len(p.staged))}
+// fits reports whether there is room for the messages and for more, less the one that
+// goes.
+func (p *Appender) fits(ctx context.Context, a *account, s *state.Account, more Held) error {
+	more.Messages += int64(len(p.staged))
 	for _, m := range p.staged {
 		more.Storage += int64(m.Size)
 	}

@@ -100,10 +100,7 @@ func (r *request) addMessages(first wire.AppendMessage, add func(context.Context
 		if m.UTF8 && !r.enabled.utf8 {
 			return bad("UTF8=ACCEPT was not enabled") // RFC 6855 section 4
 		}
-		o := mailbox.AppendOptions{Flags: translate.WithoutRecent(m.Flags), Date: m.Date}
-		if err := r.hasRoom(r.cmd.Message); err != nil {
-			return r.fail(err)
-		}
+		o := mailbox.AppendOptions{Flags: translate.WithoutRecent(m.Flags), Date: m.Date, Size: r.cmd.Message}
 		body := r.openMessage(r.cmd, r.operation)
 		if err := add(r.ctx, body, o); err != nil {
 			return r.failMessage(body, err)
@@ -119,19 +116,6 @@ func (r *request) addMessages(first wire.AppendMessage, add func(context.Context
 			return err
 		}
 	}
-}
-
-// hasRoom fails if a message of a size would go beyond the account's limits: the client
-// is not asked for it then. The mailbox decides when it is stored.
-func (r *request) hasRoom(size int64) error {
-	if !r.account.Quotas() {
-		return nil
-	}
-	q, held, err := r.account.Quota(r.ctx)
-	if err == nil && (q.Storage > 0 && held.Storage+size > q.Storage || q.Messages > 0 && held.Messages >= q.Messages) && r.name == "APPEND" {
-		return mailbox.ErrOverQuota
-	}
-	return err
 }
 
 // failMessage returns the answer for a message that was not taken.

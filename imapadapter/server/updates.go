@@ -16,27 +16,13 @@ func (r *request) selected(set wire.Set) (mailbox.Set, error) {
 	return r.set(set, r.uid)
 }
 
-// set returns the messages that a client names. "$" among others (RFC 9051 section 9,
-// sequence-set) makes UIDs of all of them.
+// set returns the messages that a client names.
 func (r *request) set(set wire.Set, uids bool) (mailbox.Set, error) {
 	if !uids && len(set.Ranges) > 0 && r.enabled.uidonly {
 		return mailbox.Set{}, errUIDRequired
 	}
-	if !set.Saved || len(set.Ranges) == 0 {
-		return translate.Set(r.view, set, uids, r.saved)
-	}
-	named, err := translate.Set(r.view, wire.Set{Ranges: set.Ranges}, uids, nil)
-	if err != nil || uids {
-		return mailbox.Set{Ranges: append(named.Ranges, r.saved...), UID: true}, err
-	}
-	var run translate.UIDRun
-	for f, err := range r.view.Search(r.ctx, &mailbox.Query{Op: mailbox.OpSet, Set: named}) {
-		if err != nil {
-			return mailbox.Set{}, r.fail(err)
-		}
-		run.Add(f.Index, f.UID)
-	}
-	return mailbox.Set{Ranges: append(run.Ranges, r.saved...), UID: true}, nil
+	out, err := translate.Set(r.ctx, r.view, set, uids, r.saved)
+	return out, r.fail(err)
 }
 
 // searchSet is set for a search key: sequence numbers beyond the last message find

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"context"
 	"slices"
 
 	"github.com/letterlock/letterlock/imapadapter/internal/wire"
@@ -11,8 +12,8 @@ import (
 // the view is the client's mistake (RFC 9051 section 9, seq-number); UIDs that are not
 // there are not. Ranges with "*" reach to the last message from wherever, also in an
 // empty mailbox. saved is what "$" stands for (RFC 5182).
-func Set(view *mailbox.View, set wire.Set, uid bool, saved []mailbox.Range) (mailbox.Set, error) {
-	if set.Saved {
+func Set(ctx context.Context, view *mailbox.View, set wire.Set, uid bool, saved []mailbox.Range) (mailbox.Set, error) {
+	if set.Saved && len(set.Ranges) == 0 {
 		return mailbox.Set{Ranges: saved, UID: true}, nil
 	}
 	out := mailbox.Set{UID: uid, Ranges: make([]mailbox.Range, 0, len(set.Ranges))}
@@ -23,6 +24,20 @@ func Set(view *mailbox.View, set wire.Set, uid bool, saved []mailbox.Range) (mai
 		}
 		out.Ranges = append(out.Ranges, mailbox.Range(r))
 	}
+	if !set.Saved {
+		return out, nil
+	}
+	if !uid { // what was saved are UIDs
+		var named UIDRun
+		for f, err := range view.Search(ctx, &mailbox.Query{Op: mailbox.OpSet, Set: out}) {
+			if err != nil {
+				return out, err
+			}
+			named.Add(f.Index, f.UID)
+		}
+		out = named.Set()
+	}
+	out.Ranges = append(out.Ranges, saved...)
 	return out, nil
 }
 
