@@ -160,6 +160,11 @@ func (w *world) copy(s *session) {
 		require.ErrorIs(w.t, err, ErrNoMailbox)
 		return
 	}
+	left := slices.ContainsFunc(uids, func(u UID) bool { return b.messages[u] != nil })
+	if !left && len(uids) > 0 && !set.UID {
+		require.ErrorIs(w.t, err, ErrNoMessage)
+		return
+	}
 	require.NoError(w.t, err)
 	var source, target []UID
 	for _, u := range uids {
