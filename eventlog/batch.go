@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/blob"
-	"github.com/letterlock/letterlock/observe"
 )
 
 // batch is the calls that go into one entry.
@@ -34,34 +33,22 @@ type answer[S any] struct {
 // run appends one entry for the batch, deciding anew as often as another entry
 // wins. It returns why the calls that are left failed.
 func (b *batch[S]) run(ctx context.Context) error {
-	if !b.c.opts.Observe.Watched() {
-		return b.append(ctx, &observe.Commit{})
+	report := CommitReport{Delivered: b.c.opts.Kind == Delivered}
+	onCommit := b.c.opts.OnCommit
+	if onCommit == nil {
+		return b.append(ctx, &report)
 	}
 	begun := time.Now()
-	told := observe.Commit{Delivered: b.c.opts.Kind == Delivered}
-	err := b.append(ctx, &told)
-	if err != nil || told.Records > 0 {
-		told.Result, told.Time = resultOf(err), time.Since(begun)
-		b.c.opts.Observe.Observer.Commit(told)
+	err := b.append(ctx, &report)
+	if err != nil || report.Records > 0 {
+		report.Err, report.Time = err, time.Since(begun)
+		onCommit(report)
 	}
 	return err
 }
 
-// resultOf is how a turn ended.
-func resultOf(err error) observe.Result {
-	switch {
-	case err == nil:
-		return observe.OK
-	case errors.Is(err, ErrUnknownOutcome):
-		return observe.Unknown
-	case errors.Is(err, context.Canceled):
-		return observe.Canceled
-	}
-	return observe.Failed
-}
-
-// append is run, and notes what it did.
-func (b *batch[S]) append(ctx context.Context, told *observe.Commit) error {
+// append is run, and records what it did.
+func (b *batch[S]) append(ctx context.Context, report *CommitReport) error {
 	c := b.c
 	trimmed := 0
 	for attempt := 0; ; attempt++ {
@@ -77,7 +64,7 @@ func (b *batch[S]) append(ctx context.Context, told *observe.Commit) error {
 		entry, err := c.log.Append(b.freeing(ctx), c.opts.Kind, p.records...)
 		switch {
 		case err == nil:
-			told.Records, told.Bytes = len(p.records), entry.Size
+			report.Records, report.Bytes = len(p.records), entry.Size
 			c.note(entry)
 			c.publish(&published[S]{p.state, entry.Head})
 			for _, a := range p.answers {
@@ -92,7 +79,7 @@ func (b *batch[S]) append(ctx context.Context, told *observe.Commit) error {
 			}
 			err = c.reload(ctx)
 		case errors.Is(err, ErrConflict):
-			told.Conflicts++
+			report.Conflicts++
 			if attempt > 0 {
 				if err := pause(ctx, attempt, conflictDelay, conflictDelayMax); err != nil {
 					return err

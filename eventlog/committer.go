@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/letterlock/letterlock/observe"
 )
 
 // Model gives the records of a log their meaning: S is what they add up to. A
@@ -58,8 +56,28 @@ type CommitterOptions[S any] struct {
 	// Committer.
 	OnJunk func(context.Context, Entry) error
 	Logger *slog.Logger // for what is skipped; default none
-	// Observe is told of every entry that was appended, and of every load.
-	Observe observe.Hooks
+	// OnCommit is called after every entry that was appended, or failed to be, and
+	// OnReplay after every load of the state. They may be nil, must be quick, and must
+	// not call the Committer.
+	OnCommit func(CommitReport)
+	OnReplay func(ReplayReport)
+}
+
+// CommitReport is the end of a try to append an entry.
+type CommitReport struct {
+	Err       error
+	Delivered bool // by a deliverer without keys
+	Records   int  // of callers that share the entry
+	Bytes     int  // of the entry
+	Conflicts int  // positions lost to other processes before
+	Time      time.Duration
+}
+
+// ReplayReport is a state that was loaded, or failed to be.
+type ReplayReport struct {
+	Err     error
+	Entries int // applied after the snapshot
+	Time    time.Duration
 }
 
 // Committer holds the newest state of a log and commits to it. It has the log to
@@ -201,12 +219,12 @@ func (c *Committer[S]) load(ctx context.Context) (*published[S], error) {
 }
 
 func (c *Committer[S]) loadOnce(ctx context.Context) (*published[S], error) {
-	replay := observe.Replay{}
-	begun := c.opts.Observe.Now()
-	p, err := c.replayAll(ctx, &replay.Entries)
-	if c.opts.Observe.Watched() {
-		replay.Result, replay.Time = resultOf(err), time.Since(begun)
-		c.opts.Observe.Observer.Replay(replay)
+	report := ReplayReport{}
+	begun := time.Now()
+	p, err := c.replayAll(ctx, &report.Entries)
+	if c.opts.OnReplay != nil {
+		report.Err, report.Time = err, time.Since(begun)
+		c.opts.OnReplay(report)
 	}
 	return p, err
 }

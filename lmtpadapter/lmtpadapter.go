@@ -43,7 +43,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // What a zero field of [Options] means.

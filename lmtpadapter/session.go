@@ -10,7 +10,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // session is one client's, from LHLO to the end of the connection. The engine

@@ -80,7 +80,8 @@ func (a *account) useLog() error {
 	a.log = log
 	a.pages = &pages.Store{ID: a.id, Prefix: a.prefix, Log: log, Blobs: s.blobs, Cache: s.cache}
 	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state.Account](model{a}), eventlog.CommitterOptions[*state.Account]{
-		OnChange: a.changed, OnEntry: a.pages.CacheEntry, OnJunk: a.passOver, Logger: s.logger, Observe: s.opts.Observe,
+		OnChange: a.changed, OnEntry: a.pages.CacheEntry, OnJunk: a.passOver, Logger: s.logger,
+		OnCommit: s.onCommit(), OnReplay: s.onReplay(),
 	})
 	return nil
 }

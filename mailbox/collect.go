@@ -17,6 +17,13 @@ import (
 type CollectOptions struct {
 	// DryRun only counts: nothing is written or deleted.
 	DryRun bool
+
+	// Alone states that nobody else uses the account before Collect returns: no other
+	// process, and no other Account of this one. Then nobody is about to refer to what
+	// nothing refers to, and what is marked is deleted at once, not a grace time
+	// later. What the log says of it goes with the log, a grace time later. If the
+	// statement is wrong, mail that is just being delivered may be lost.
+	Alone bool
 }
 
 // CollectReport is what a collection did, or with DryRun would do.
@@ -57,8 +64,19 @@ func (h *Account) Collect(ctx context.Context, o CollectOptions) (CollectReport,
 
 func (a *account) collect(ctx context.Context, o CollectOptions) (CollectReport, error) {
 	ctx = blob.Freeing(ctx)
-
-	rep, err := a.garbage().Collect(ctx, o.DryRun)
+	g := a.garbage()
+	if o.Alone {
+		g.Grace = 0
+	}
+	rep, err := g.Collect(ctx, o.DryRun)
+	if err == nil && o.Alone && !o.DryRun {
+		marked := rep // by the first one
+		rep, err = g.Collect(ctx, false)
+		rep.Deleted += marked.Deleted
+		rep.DeletedBytes += marked.DeletedBytes
+		rep.Rewritten += marked.Rewritten
+		rep.Trimmed += marked.Trimmed
+	}
 	if err != nil {
 		err = fmt.Errorf("mailbox: collect: %w", err)
 	}

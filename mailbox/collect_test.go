@@ -57,6 +57,50 @@ func collect(t testing.TB, a *Account) CollectReport {
 	return rep
 }
 
+// Who is alone need not wait.
+func TestCollectAlone(t *testing.T) {
+	ctx := t.Context()
+	blobs := memblob.New()
+	clock := newClock()
+	s := openAt(t, blobs, clock)
+	require.NoError(t, s.CreateAccount(ctx, "ann", []byte("pw")))
+	a, err := s.Login(ctx, "ann", []byte("pw"))
+	require.NoError(t, err)
+	defer a.Close()
+	for range 3 {
+		_, err := a.Append(ctx, Inbox, strings.NewReader("Subject: x\r\n\r\ny\r\n"), AppendOptions{})
+		require.NoError(t, err)
+	}
+	bodies := func() (n int) {
+		for info, err := range blobs.List(ctx, "", "") {
+			require.NoError(t, err)
+			if strings.Contains(info.Name, "/body/") {
+				n++
+			}
+		}
+		return n
+	}
+	expunge(t, a, 1, 3)
+	_, err = a.Collect(ctx, CollectOptions{Alone: true, DryRun: true})
+	require.NoError(t, err)
+	require.Equal(t, 3, bodies(), "nothing was deleted")
+	require.Equal(t, 2, collect(t, a).Marked)
+	require.Equal(t, 3, bodies(), "a grace time later at the earliest")
+	rep, err := a.Collect(ctx, CollectOptions{Alone: true})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, rep.Deleted, 2)
+	require.Equal(t, 1, bodies())
+
+	expunge(t, a, 2)
+	_, err = a.Collect(ctx, CollectOptions{Alone: true})
+	require.NoError(t, err)
+	require.Zero(t, bodies(), "in one go")
+	clock.advance(48 * time.Hour)
+	collect(t, a)
+	_, err = a.Check(ctx, func(p Problem) { t.Errorf("%v", p) })
+	require.NoError(t, err)
+}
+
 func expunge(t testing.TB, a *Account, uids ...UID) {
 	t.Helper()
 	v := selectInbox(t, a)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // commit decides an event on the newest state and appends it. decide may run
@@ -144,4 +144,39 @@ func (s *Store) tooLate(e state.Event) error {
 		}
 	}
 	return nil
+}
+
+// onCommit returns what tells the observer of commits; nil if there is none.
+func (s *Store) onCommit() func(eventlog.CommitReport) {
+	if !s.opts.Observe.Watched() {
+		return nil
+	}
+	return func(r eventlog.CommitReport) {
+		s.opts.Observe.Observer.Commit(observe.Commit{
+			Result: resultOf(r.Err), Delivered: r.Delivered, Records: r.Records, Bytes: r.Bytes, Conflicts: r.Conflicts, Time: r.Time,
+		})
+	}
+}
+
+// onReplay returns what tells the observer of loads; nil if there is none.
+func (s *Store) onReplay() func(eventlog.ReplayReport) {
+	if !s.opts.Observe.Watched() {
+		return nil
+	}
+	return func(r eventlog.ReplayReport) {
+		s.opts.Observe.Observer.Replay(observe.Replay{Result: resultOf(r.Err), Entries: r.Entries, Time: r.Time})
+	}
+}
+
+// resultOf is how work on the log ended.
+func resultOf(err error) observe.Result {
+	switch {
+	case err == nil:
+		return observe.OK
+	case errors.Is(err, eventlog.ErrUnknownOutcome):
+		return observe.Unknown
+	case errors.Is(err, context.Canceled):
+		return observe.Canceled
+	}
+	return observe.Failed
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // Recipient is one addressee of a delivery.
@@ -353,7 +353,7 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 	}
 	in = &inbox{store: s, id: id, prefix: prefix, recipient: recipient, made: now, quota: quota, opening: make(chan struct{}, 1)}
 	in.committer = eventlog.NewCommitter(log, eventlog.Model[struct{}](keyless{}), eventlog.CommitterOptions[struct{}]{
-		Kind: eventlog.Delivered, Logger: s.logger, Observe: s.opts.Observe,
+		Kind: eventlog.Delivered, Logger: s.logger, OnCommit: s.onCommit(), OnReplay: s.onReplay(),
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

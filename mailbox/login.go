@@ -21,7 +21,7 @@ import (
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // MaxAccountName bounds an account's name, in bytes.

@@ -21,7 +21,7 @@ import (
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/wake"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // Options of a [Store]. The zero value is right for most.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/blob/observeblob"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // printer prints requests and ignores all else.

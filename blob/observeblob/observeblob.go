@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/blob"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // Wrap returns a store whose calls h is told of. Without an observer and a tracer

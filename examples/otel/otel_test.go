@@ -14,7 +14,7 @@ import (
 	"github.com/letterlock/letterlock/blob/observeblob"
 	"github.com/letterlock/letterlock/examples/otel"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // A delivery is one trace: the writes of the body and of the entry are below it.

@@ -17,7 +17,7 @@ import (
 	"github.com/letterlock/letterlock/imapadapter/internal/deflate"
 	"github.com/letterlock/letterlock/imapadapter/internal/frame"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // conn is one client's connection. Its goroutine runs serve. Fields above mu belong to

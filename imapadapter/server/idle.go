@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/letterlock/letterlock/imapadapter/internal/frame"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // idle handles IDLE (RFC 2177). While the client is waited for, nothing is held but the

@@ -17,7 +17,7 @@ import (
 	"github.com/letterlock/letterlock/imapadapter/internal/translate"
 	"github.com/letterlock/letterlock/imapadapter/internal/wire"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // logout handles LOGOUT.

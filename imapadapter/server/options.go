@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // Defaults of [Options].

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // ErrServerClosed is returned by [Server.Serve] after Shutdown or Close.

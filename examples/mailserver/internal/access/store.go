@@ -22,7 +22,7 @@ import (
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // Flags say which store a command works on.

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/letterlock/letterlock/mailbox/backup"
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/access"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/mailbox"
+	"github.com/letterlock/letterlock/mailbox/backup"
 )
 
 // pair is where objects are copied from and to.

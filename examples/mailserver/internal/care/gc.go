@@ -16,6 +16,7 @@ type gcFlags struct {
 	access.AccountFlags
 	account string
 	dryRun  bool
+	now     bool
 	asJSON  bool
 }
 
@@ -32,8 +33,13 @@ accounts, and log entries and snapshots that newer snapshots cover.
 With -account it erases what that account does not need: bodies of expunged
 messages, superseded pages and metadata, what interrupted calls left behind. Garbage
 is marked first, and deleted by the next gc that runs at least a day later; so two
-of them, a day apart, leave nothing of an expunged message. The
-account's password is asked for at the terminal, or read from the first line of
+of them, a day apart, leave nothing of an expunged message.
+
+With -now and -account garbage is deleted at once, not a day later: for a disk that is
+full. -now states that nobody else uses the account meanwhile: stop the server and the
+delivery of mail before. If that is not so, mail that is being delivered may be lost.
+
+The account's password is asked for at the terminal, or read from the first line of
 standard input if that is no terminal. -recovery-file stands in for it.
 
 With -dry-run it only says what it would do. With -json, one object: store
@@ -45,10 +51,14 @@ marked_bytes, kept, kept_bytes, rewritten, trimmed, more).`,
 			f.Add(fs)
 			fs.StringVar(&f.account, "account", "", "erase what the account `NAME` does not need")
 			fs.BoolVar(&f.dryRun, "dry-run", false, "only say what would be done")
+			fs.BoolVar(&f.now, "now", false, "delete at once: nobody else uses the account now")
 			fs.BoolVar(&f.asJSON, "json", false, "print JSON")
 			return func(ctx context.Context, p *cli.Program, _ []string) error {
 				if f.RecoveryFile != "" && f.account == "" {
 					return cli.Usagef("-recovery-file without -account")
+				}
+				if f.now && f.account == "" {
+					return cli.Usagef("-now without -account")
 				}
 				return f.gc(ctx, p)
 			}
@@ -112,7 +122,7 @@ func (f *gcFlags) verb() string {
 }
 
 func (f *gcFlags) collect(ctx context.Context, p *cli.Program, a *mailbox.Account) error {
-	rep, err := a.Collect(ctx, mailbox.CollectOptions{DryRun: f.dryRun})
+	rep, err := a.Collect(ctx, mailbox.CollectOptions{DryRun: f.dryRun, Alone: f.now})
 	if err != nil {
 		return err
 	}

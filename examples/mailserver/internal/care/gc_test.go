@@ -3,7 +3,9 @@ package care
 import (
 	"encoding/json"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -46,4 +48,14 @@ func TestCollectCommand(t *testing.T) {
 	assert.Equal(t, bodies, files(t, "body"))
 	assert.Contains(t, ok(t, password, "check", "-store", "mail", "-account", "demo"), "no damage found")
 	assert.Equal(t, cli.ExitUsage, invoke(t, "", "gc", "-store", "mail", "-recovery-file", "paper").Code)
+
+	// Garbage goes at once where nobody else uses the account.
+	accounts, err := filepath.Glob("mail/acct/*/body")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(accounts[0], strings.Repeat("0", 32)), []byte("junk"), 0o600))
+	assert.Zero(t, run().Deleted)
+	assert.Equal(t, bodies+1, files(t, "body"))
+	assert.Positive(t, run("-now").Deleted)
+	assert.Equal(t, bodies, files(t, "body"))
+	assert.Equal(t, cli.ExitUsage, invoke(t, "", "gc", "-store", "mail", "-now").Code)
 }

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/letterlock/letterlock/mailbox/backup"
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/access"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
+	"github.com/letterlock/letterlock/mailbox/backup"
 )
 
 func restoreCommand() cli.Command {

@@ -18,8 +18,8 @@ import (
 
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
-	"github.com/letterlock/letterlock/observe/promobserver"
+	"github.com/letterlock/letterlock/mailbox/observe"
+	"github.com/letterlock/letterlock/mailbox/observe/promobserver"
 )
 
 // monitorFlags say where the server can be watched.

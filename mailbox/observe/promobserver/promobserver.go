@@ -14,7 +14,7 @@ package promobserver
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/letterlock/letterlock/observe"
+	"github.com/letterlock/letterlock/mailbox/observe"
 )
 
 // Observer is an [observe.Observer] that counts.

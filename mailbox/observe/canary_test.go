@@ -23,8 +23,8 @@ import (
 	"github.com/letterlock/letterlock/imapadapter/server"
 	"github.com/letterlock/letterlock/lmtpadapter"
 	"github.com/letterlock/letterlock/mailbox"
-	"github.com/letterlock/letterlock/observe"
-	"github.com/letterlock/letterlock/observe/promobserver"
+	"github.com/letterlock/letterlock/mailbox/observe"
+	"github.com/letterlock/letterlock/mailbox/observe/promobserver"
 )
 
 // Words that must get nowhere.
