@@ -135,30 +135,8 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 	refused := true
 	err = a.commit(ctx, func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
 		refused = true
-		m := s.ByName(p.mailbox)
-		if m == nil {
-			return nil, ErrNoMailbox
-		}
-		defined := *m
-		for _, n := range p.staged {
-			var err error
-			if _, defined.Keywords, err = defined.FlagBits(n.Flags); err != nil {
-				return nil, err
-			}
-		}
-		first, err := m.NextUIDs(int64(len(p.staged)))
+		e, m, first, err := p.decide(ctx, a, s, now)
 		if err != nil {
-			return nil, err
-		}
-		var e state.Event = &state.AddMessages{Mailbox: m.ID, Time: now, Messages: p.staged}
-		if p.replace != nil {
-			gone, err := a.decideReplace(ctx, s, p.replace)
-			if err != nil {
-				return nil, err
-			}
-			e = state.NewBatch(e, gone)
-		}
-		if err := p.fits(ctx, a, s, Held{}); err != nil {
 			return nil, err
 		}
 		refused = false
@@ -176,6 +154,32 @@ func (p *Appender) Commit(ctx context.Context) ([]Appended, error) {
 		return nil, err
 	}
 	return done, nil
+}
+
+// decide returns the event that adds the messages, the mailbox that they come to, and
+// the first of their UIDs.
+func (p *Appender) decide(ctx context.Context, a *account, s *state.Account, now int64) (e state.Event, m *state.Mailbox, first UID, err error) {
+	if m = s.ByName(p.mailbox); m == nil {
+		return nil, nil, 0, ErrNoMailbox
+	}
+	defined := *m
+	for _, n := range p.staged {
+		if _, defined.Keywords, err = defined.FlagBits(n.Flags); err != nil {
+			return nil, nil, 0, err
+		}
+	}
+	if first, err = m.NextUIDs(int64(len(p.staged))); err != nil {
+		return nil, nil, 0, err
+	}
+	e = &state.AddMessages{Mailbox: m.ID, Time: now, Messages: p.staged}
+	if p.replace != nil {
+		gone, err := a.decideReplace(ctx, s, p.replace)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		e = state.NewBatch(e, gone)
+	}
+	return e, m, first, p.fits(ctx, a, s, Held{})
 }
 
 // fits reports whether there is room for the messages and for more, less the one that

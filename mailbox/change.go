@@ -221,30 +221,14 @@ func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error)
 			return nil, err
 		}
 	}
-	err = a.commit(blob.Freeing(ctx), func(ctx context.Context, s *state.Account, at ModSeq) (state.Event, error) {
+	err = a.commit(blob.Freeing(ctx), func(ctx context.Context, s *state.Account, at ModSeq) (_ state.Event, err error) {
 		m := s.ByID(t.box.ID)
 		if m == nil {
 			return nil, ErrDeleted
 		}
 		var set state.UIDSet
-		gone = nil
-		for _, r := range m.Pages {
-			if r.Deleted == 0 || !uids.Touches(r.First, r.Last) {
-				continue
-			}
-			p, err := a.pages.Page(ctx, r)
-			if err != nil {
-				return nil, err
-			}
-			for i, f := range p.Flags {
-				if u := p.UIDs[i]; f&state.Deleted != 0 && uids.Has(u) {
-					set.Add(u)
-					gone = append(gone, u)
-				}
-			}
-		}
-		if len(set) == 0 {
-			return nil, nil
+		if gone, set, err = a.deletedIn(ctx, m, uids); err != nil || len(set) == 0 {
+			return nil, err
 		}
 		return &state.ExpungeMessages{Mailbox: m.ID, UIDs: set}, nil
 	})
@@ -252,4 +236,24 @@ func (v *View) Expunge(ctx context.Context, within *Set) (gone []UID, err error)
 		return nil, err
 	}
 	return gone, nil
+}
+
+// deletedIn returns the messages of a set that have \Deleted, as a list and as a set.
+func (a *account) deletedIn(ctx context.Context, m *state.Mailbox, within state.UIDSet) (list []UID, set state.UIDSet, err error) {
+	for _, r := range m.Pages {
+		if r.Deleted == 0 || !within.Touches(r.First, r.Last) {
+			continue
+		}
+		p, err := a.pages.Page(ctx, r)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i, f := range p.Flags {
+			if u := p.UIDs[i]; f&state.Deleted != 0 && within.Has(u) {
+				set.Add(u)
+				list = append(list, u)
+			}
+		}
+	}
+	return list, set, nil
 }

@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"mailbox/internal/wake":            {"blob", "eventlog", "mailbox/internal/layout"},
 	"mailbox/backup":                   {"blob", "eventlog", "mailbox/internal/layout"},
 	"mailbox/internal/golden":          {},
-	"mailbox/internal/gc":              {"eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout", "mailbox/internal/pack"},
+	"mailbox/internal/gc":              {"eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout", "mailbox/internal/pack", "blob"},
 	"mailbox/internal/check":           {"blob", "crypto", "eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout", "mailbox/internal/pack", "mailbox/internal/gc"},
 
 	"imapadapter":                    {"mailbox", "mailbox/message", "imapadapter/internal/translate", "imapadapter/internal/wire"},

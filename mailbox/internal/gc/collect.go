@@ -25,6 +25,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
@@ -190,25 +191,40 @@ func (c *collector) part(ctx context.Context, s *state.Account, part idRange) er
 // deleteBatch is how many objects are deleted by one call.
 const deleteBatch = 256
 
+// deletion deletes objects in batches, and counts them.
+type deletion struct {
+	c     *collector
+	names []string
+	bytes int64
+}
+
+func (d *deletion) add(ctx context.Context, info blob.Info) error {
+	d.names = append(d.names, info.Name)
+	if d.bytes += info.Size; len(d.names) == deleteBatch {
+		return d.flush(ctx)
+	}
+	return nil
+}
+
+func (d *deletion) flush(ctx context.Context) error {
+	if len(d.names) == 0 {
+		return nil
+	}
+	if !d.c.dry {
+		if err := d.c.a.Pages.Blobs.Delete(ctx, d.names...); err != nil {
+			return err
+		}
+	}
+	d.c.rep.Deleted += len(d.names)
+	d.c.rep.DeletedBytes += d.bytes
+	d.names, d.bytes = d.names[:0], 0
+	return nil
+}
+
 // kind goes through the objects of a kind: those in live are needed; those in kept
 // are needed still, but not when what is superseded now has been trimmed.
 func (c *collector) kind(ctx context.Context, folder string, kind byte, live, kept idSet, part idRange) error {
-	var batch []string
-	var bytes int64
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		if !c.dry {
-			if err := c.a.Pages.Blobs.Delete(ctx, batch...); err != nil {
-				return err
-			}
-		}
-		c.rep.Deleted += len(batch)
-		c.rep.DeletedBytes += bytes
-		batch, bytes = batch[:0], 0
-		return nil
-	}
+	gone := deletion{c: c}
 	prefix := c.a.Pages.Prefix + folder + "/"
 	for info, err := range c.a.Pages.Blobs.List(ctx, prefix, part.after(prefix)) {
 		if err != nil {
@@ -227,11 +243,8 @@ func (c *collector) kind(ctx context.Context, folder string, kind byte, live, ke
 			c.rep.Kept++
 			c.rep.KeptBytes += info.Size
 		case c.marks.aged[kind].has(short) && !kept.has(short):
-			batch = append(batch, info.Name)
-			if bytes += info.Size; len(batch) == deleteBatch {
-				if err := flush(); err != nil {
-					return err
-				}
+			if err := gone.add(ctx, info); err != nil {
+				return err
 			}
 		default:
 			c.rep.Marked++
@@ -241,5 +254,5 @@ func (c *collector) kind(ctx context.Context, folder string, kind byte, live, ke
 			}
 		}
 	}
-	return flush()
+	return gone.flush(ctx)
 }
