@@ -270,7 +270,7 @@ func (f *fetch) structure() {
 	w, o := f.w, f.o
 	if o.Envelope {
 		f.item("ENVELOPE ")
-		w.Envelope(f.meta.Header)
+		w.Envelope(f.meta.HeaderFields())
 	}
 	if o.Body {
 		f.item("BODY ")

@@ -47,7 +47,7 @@ func (c *capture) reset(root bool, limit int) {
 
 // start takes the head of a line.
 func (c *capture) start(head []byte) {
-	if head[0] != ' ' && head[0] != '\t' {
+	if !continues(head) {
 		c.endField()
 		if name := fieldName(head); name != "" {
 			c.beginField(name)

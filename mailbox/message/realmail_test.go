@@ -201,7 +201,10 @@ func TestBoundaryLines(t *testing.T) {
 		"no blank line, other field": {"Content-Type: multipart/mixed; boundary=foo\r\nSubject: x\r\n--foo\r\n" + two, []string{"one", "two"}},
 		"no blank line in a part": {"Content-Type: multipart/mixed; boundary=out\r\n\r\n--out\r\nContent-Type: multipart/alternative; boundary=foo\r\n--foo\r\n" +
 			two + "--out\r\n\r\nthree\r\n--out--\r\n", []string{"one", "two", "three"}},
-		"no multipart": {"Content-Type: text/plain; boundary=foo\r\n--foo\r\nSubject: x\r\n\r\nbody", []string{"body"}},
+		"blank line of a space, text": {"Content-Type: multipart/mixed; boundary=foo\r\n\r\n--foo\r\nContent-Type: text/plain\r\n \t\r\none\r\n--foo\r\nContent-Type: " +
+			"message/rfc822\r\n\r\nSubject: x\r\n \r\ntwo words\r\n--foo--\r\n", []string{"one", "two words"}},
+		"blanks inside of a header": {"Subject: x\r\n \r\n y\r\n \r\nContent-Type: text/html\r\n \r\n\r\nbody", []string{"body"}},
+		"no multipart":              {"Content-Type: text/plain; boundary=foo\r\n--foo\r\nSubject: x\r\n\r\nbody", []string{"body"}},
 	} {
 		mail := []byte(c.mail)
 		for _, piece := range []int{len(mail), 1, 7} {

@@ -20,6 +20,7 @@ type Scanner struct {
 	sealed bool    // a limit is reached: all to the end is the body of the last part
 
 	inHeader bool // the header of the innermost part is being read
+	blanks   bool // the line before, in a header, has nothing but blanks
 	mid      bool // the head of the current line has been judged
 	cr       bool // the last octet of the current line was a CR
 
@@ -159,17 +160,24 @@ func (s *Scanner) judge(head []byte, whole bool) {
 			}
 		}
 	}
+	if s.inHeader && s.blanks && !isBlank(head) && !continues(head) && bytes.IndexByte(head, ':') < 0 {
+		s.endHeader(s.line)
+	}
 	s.mid = true // advance clears it at the end of the line
 	if !s.inHeader {
 		s.advance(head)
 		return
 	}
+	s.blanks = whole && continues(head) && len(bytes.TrimRight(head, " \t\r\n")) == 0
 	s.hdr.start(head)
 	s.advance(head)
 	if isBlank(head) {
 		s.endHeader(s.off)
 	}
 }
+
+// continues reports whether a line continues the field of the line before.
+func continues(line []byte) bool { return line[0] == ' ' || line[0] == '\t' }
 
 // isBlank reports whether a line ends a header: it has nothing but its line end, of
 // which there may be more than one CR.
@@ -258,7 +266,7 @@ func (s *Scanner) push(typ, subtype string, root bool) {
 	s.stack = append(s.stack, frame{part: p})
 	s.parts++
 	s.view.part = nil
-	s.inHeader = true
+	s.inHeader, s.blanks = true, false
 	s.hdr.reset(root, limit)
 }
 

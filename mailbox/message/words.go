@@ -184,10 +184,16 @@ func (p *Part) rawCharset() string {
 
 // HeaderFields returns the kept header block of the message, read in
 // [Message.Charset].
-func (m *Message) HeaderFields() Header {
-	h := ParseHeader(m.Header)
+func (m *Message) HeaderFields() Header { return m.Root.read(m.Header) }
+
+// HeaderFields returns the kept header block of the root of an enclosed message, read
+// in the charset of that message.
+func (p *Part) HeaderFields() Header { return p.read(p.Header) }
+
+func (p *Part) read(block []byte) Header {
+	h := ParseHeader(block)
 	if !plainRaw(h.fields) {
-		h.charset = m.Charset()
+		h.charset = p.rawCharset()
 	}
 	return h
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/letterlock/letterlock/mailbox/message"
 )
 
 // Encoder appends responses to B.
@@ -13,6 +15,8 @@ type Encoder struct {
 	// UTF8 says that quoted strings and names of mailboxes may be UTF-8: the
 	// client enabled UTF8=ACCEPT or IMAP4rev2.
 	UTF8 bool
+
+	fields message.Header // the header that text is of
 }
 
 // Text appends what needs no quoting.

@@ -8,20 +8,23 @@ import (
 )
 
 // header appends text of a header as it stands, or NIL if there is none. Where the
-// client was promised UTF-8, octets that are none are read as Windows-1252.
+// client was promised UTF-8, octets that are none are read in the charset of the
+// message, else as Windows-1252.
 func (e *Encoder) header(s string) { e.NString(e.legible(s)) }
 
 func (e *Encoder) legible(s string) string {
 	if e.UTF8 && !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(message.DecodeHeader(s), "\uFFFD")
+		s = strings.ToValidUTF8(e.fields.Decode(s), "\uFFFD")
 	}
 	return s
 }
 
-// Envelope appends ENVELOPE of a header block (RFC 9051 section 7.5.2): the
-// header's own text, also of the date.
-func (e *Encoder) Envelope(header []byte) {
-	env := message.ParseEnvelope(message.ParseHeader(header))
+// Envelope appends ENVELOPE of a header (RFC 9051 section 7.5.2): the header's own
+// text, also of the date.
+func (e *Encoder) Envelope(h message.Header) {
+	e.fields = h
+	defer func() { e.fields = message.Header{} }()
+	env := message.ParseEnvelope(h)
 	e.Text("(")
 	e.field(env.Date, env.HasDate)
 	e.Text(" ")
@@ -125,7 +128,7 @@ func (e *Encoder) leaf(p *message.Part, extended bool) {
 	e.Num(uint64(min(p.BodySize, 1<<32-1)))
 	if encloses {
 		e.Text(" ")
-		e.Envelope(p.Children[0].Header)
+		e.Envelope(p.Children[0].HeaderFields())
 		e.Text(" ")
 		e.BodyStructure(p.Children[0], extended)
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"testing"
 
+	"github.com/letterlock/letterlock/mailbox/message"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -140,9 +141,20 @@ func TestEnvelopeOfEmptyFields(t *testing.T) {
 			`(("Big Ben" NIL "ben" "b.example")) (("x y" NIL "MISSING_MAILBOX" "MISSING_DOMAIN")) NIL NIL NIL NIL)`,
 	} {
 		e := &Encoder{}
-		e.Envelope([]byte(header))
+		e.Envelope(message.ParseHeader([]byte(header)))
 		if string(e.B) != want {
 			t.Errorf("%q: %s, want %s", header, e.B, want)
 		}
 	}
+}
+
+// Raw octets are read in the charset of the message where the client wants UTF-8.
+func TestEnvelopeUTF8(t *testing.T) {
+	h := message.ParseHeader([]byte("Subject: \xf0\xd2\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n"))
+	e := &Encoder{UTF8: true}
+	e.Envelope(h)
+	require.Equal(t, `(NIL "Пр" NIL NIL NIL NIL NIL NIL NIL NIL)`, string(e.B))
+	e = &Encoder{UTF8: true}
+	e.Envelope(h.WithCharset("windows-1251"))
+	require.Contains(t, string(e.B), "рТ")
 }

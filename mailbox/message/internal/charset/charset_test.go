@@ -128,6 +128,7 @@ func TestDecodeBroken(t *testing.T) {
 		{"euc-tw", "\x8e\xa2", "\ufffd"},
 		{"euc-tw", "\x8e\xa3\xa1\xa1", "\ufffd"},
 		{"utf-16", "", ""},
+		{"utf-16", "<html><body>this is no UTF-16 at all</body></html>", "<html><body>this is no UTF-16 at all</body></html>"},
 		{"utf-16", "\x00", "\ufffd"},
 		{"utf-32", "\x00\x00", "\ufffd"},
 	} {

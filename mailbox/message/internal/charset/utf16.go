@@ -51,10 +51,24 @@ func (g *guess) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err erro
 // pickUTF16 finds the byte order of text without a mark. If it cannot be told, it is
 // big-endian (RFC 2781 section 4.3).
 func pickUTF16(begin []byte) transform.Transformer {
+	if looksASCII(begin) { // programs exist that name the charset that they read and not what they sent
+		return utf.UTF8.NewDecoder().Transformer
+	}
 	if !bytes.HasPrefix(begin, []byte{0xfe, 0xff}) && likeness(begin, 1) > likeness(begin, 0) {
 		return utf16le.NewDecoder().Transformer
 	}
 	return utf16be.NewDecoder().Transformer
+}
+
+// looksASCII reports whether a text is most likely no UTF-16 at all: it is long, and all
+// of it is printable ASCII.
+func looksASCII(text []byte) bool {
+	for _, c := range text {
+		if (c < ' ' || c > '~') && c != '\t' && c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return len(text) >= 32
 }
 
 // likeness says how much like text UTF-16 is that has its high octets at the given
