@@ -138,7 +138,7 @@ func (f *folder) rune(final bool) bool {
 		f.i++
 		return true
 	}
-	class := f.class(r)
+	class := f.class(r, f.src[f.i:])
 	if class > combining {
 		f.dst = utf8.AppendRune(f.dst, class)
 		f.space = false
@@ -159,7 +159,7 @@ func (f *folder) takeBack() {
 	r, size := utf8.DecodeLastRune(f.src[:f.i])
 	folded := 1
 	if r >= utf8.RuneSelf {
-		class := f.class(r)
+		class := f.class(r, f.src[f.i-size:])
 		if r == utf8.RuneError && size == 1 || class <= combining {
 			return
 		}
@@ -189,7 +189,7 @@ func (f *folder) segment(final bool) bool {
 			}
 			break
 		}
-		if runes > 0 && (r < utf8.RuneSelf || f.class(r) != combining) || runes == maxSegment {
+		if runes > 0 && (r < utf8.RuneSelf || f.class(r, f.src[end:]) != combining) || runes == maxSegment {
 			break
 		}
 		end += size
@@ -229,27 +229,25 @@ const (
 )
 
 // class returns the folded form of a rune that is alone a segment whatever is before
-// it, or one of the constants above.
-func (f *folder) class(r rune) rune {
+// it, or one of the constants above. text begins with the rune.
+func (f *folder) class(r rune, text []byte) rune {
 	switch {
 	case r < foldTableSize:
 		return rune(f.table[r])
 	case 0x2018 <= r && r <= 0x2022, // quotation marks
-		0x3041 <= r && r <= 0x3096, 0x30a1 <= r && r <= 0x30fa, // kana
+		0x3001 <= r && r <= 0x3020, 0x3041 <= r && r <= 0x3096, 0x30a1 <= r && r <= 0x30fe, // CJK punctuation, kana
 		0x3400 <= r && r <= 0x9fff, 0xac00 <= r && r <= 0xd7a3: // CJK, Hangul: no case
 		return r
 	}
-	return classOf(r)
+	return classOf(r, text)
 }
 
-func classOf(r rune) rune {
-	var mem [utf8.UTFMax]byte
-	b := utf8.AppendRune(mem[:0], r)
-	p := norm.NFKC.Properties(b)
+func classOf(r rune, text []byte) rune {
+	p := norm.NFKC.Properties(text)
 	switch {
 	case !p.BoundaryBefore():
 		return combining
-	case p.Decomposition() != nil && !norm.NFKC.IsNormal(b) || isWhite(r) || isHidden(r):
+	case p.Decomposition() != nil && !norm.NFKC.IsNormal(text[:utf8.RuneLen(r)]) || isWhite(r) || isHidden(r):
 		return special
 	}
 	return foldRune(r)
@@ -311,8 +309,10 @@ const foldTableSize = 0x2000
 // foldTable has the class of each rune below foldTableSize.
 var foldTable = sync.OnceValue(func() *[foldTableSize]uint16 {
 	t := new([foldTableSize]uint16)
+	var text []byte
 	for r := range t {
-		t[r] = uint16(classOf(rune(r)))
+		text = utf8.AppendRune(text[:0], rune(r))
+		t[r] = uint16(classOf(rune(r), text))
 	}
 	return t
 })

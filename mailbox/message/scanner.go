@@ -168,7 +168,7 @@ func (s *Scanner) judge(head []byte, whole bool) {
 		s.advance(head)
 		return
 	}
-	s.blanks = whole && continues(head) && len(bytes.TrimRight(head, " \t\r\n")) == 0
+	s.blanks = whole && hasBlanksOnly(head)
 	s.hdr.start(head)
 	s.advance(head)
 	if isBlank(head) {
@@ -179,11 +179,24 @@ func (s *Scanner) judge(head []byte, whole bool) {
 // continues reports whether a line continues the field of the line before.
 func continues(line []byte) bool { return line[0] == ' ' || line[0] == '\t' }
 
+// hasBlanksOnly reports whether a line begins with a blank and has nothing else.
+func hasBlanksOnly(line []byte) bool {
+	for _, c := range line {
+		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			return false
+		}
+	}
+	return continues(line)
+}
+
 // isBlank reports whether a line ends a header: it has nothing but its line end, of
 // which there may be more than one CR.
 func isBlank(line []byte) bool {
+	if len(line) == 0 || line[0] != '\r' && line[0] != '\n' {
+		return false
+	}
 	n := len(line) - 1
-	return n >= 0 && line[n] == '\n' && len(bytes.Trim(line[:n], "\r")) == 0
+	return line[n] == '\n' && len(bytes.Trim(line[:n], "\r")) == 0
 }
 
 // match finds the innermost open multipart that a line delimits, or -1. The line
