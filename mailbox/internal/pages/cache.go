@@ -42,6 +42,13 @@ func NewCache(maxBytes int64) *Cache {
 	return &Cache{max: maxBytes, items: map[cacheKey]*list.Element{}, loads: map[cacheKey]chan struct{}{}}
 }
 
+// has reports whether a value is there, and does not count as a use of it.
+func (c *Cache) has(k cacheKey) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.items[k] != nil
+}
+
 func (c *Cache) get(k cacheKey) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -34,7 +34,7 @@ func (n *Nearby) Read(ctx context.Context, s *Store, src state.MetaSource, u sta
 	defer n.mu.Unlock()
 	if n.metas == nil || n.src != src {
 		n.front.metadata(src, u)
-		metas, err := s.Metadata(ctx, src)
+		metas, err := s.metadata(ctx, src, n.front.sealed)
 		if err != nil {
 			return nil, err
 		}

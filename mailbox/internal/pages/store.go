@@ -95,6 +95,15 @@ func (s *Store) block(ctx context.Context, k pack.Kind, ref pack.Ref) ([]byte, e
 	return data, s.damaged(ref, err)
 }
 
+// blockOf is block for one whose sealed bytes may be at hand.
+func (s *Store) blockOf(ctx context.Context, k pack.Kind, ref pack.Ref, sealed []byte) ([]byte, error) {
+	if sealed == nil {
+		return s.block(ctx, k, ref)
+	}
+	data, err := s.sealer().Open(k, ref, sealed)
+	return data, s.damaged(ref, err)
+}
+
 func (s *Store) readBlock(ctx context.Context, k pack.Kind, ref pack.Ref) (data []byte, err error) {
 	for _, b := range pack.ReadSealed(ctx, s.openPack, []pack.Ref{ref}) {
 		if b.Err != nil {
@@ -115,11 +124,25 @@ func (s *Store) damaged(ref pack.Ref, err error) error {
 
 // Page returns a page, from the state, the cache or the store.
 func (s *Store) Page(ctx context.Context, ref *state.PageRef) (*state.Page, error) {
+	return s.page(ctx, ref, notAhead)
+}
+
+// ahead returns the sealed bytes of a block that was read ahead, or nil.
+type ahead func(ctx context.Context, ref pack.Ref) []byte
+
+func notAhead(context.Context, pack.Ref) []byte { return nil }
+
+// page is Page, from what was read ahead if it is there.
+func (s *Store) page(ctx context.Context, ref *state.PageRef, from ahead) (*state.Page, error) {
 	if ref.Page != nil {
 		return ref.Page, nil
 	}
-	v, err := s.Cache.load(ctx, cacheKey{account: s.ID, block: ref.ID()}, func() (any, int64, error) {
-		p, err := s.ReadPage(ctx, ref)
+	v, err := s.Cache.load(ctx, pageKey(s.ID, ref), func() (any, int64, error) {
+		b, err := s.blockOf(ctx, kindPage, ref.Block, from(ctx, ref.Block))
+		if err != nil {
+			return nil, 0, err
+		}
+		p, err := s.decodePage(ref, b)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -152,10 +175,19 @@ func (s *Store) decodePage(ref *state.PageRef, b []byte) (*state.Page, error) {
 	return p, nil
 }
 
+func pageKey(account eventlog.ID, ref *state.PageRef) cacheKey {
+	return cacheKey{account: account, block: ref.ID()}
+}
+
 // Metadata returns the encoded metadata of all messages of a source.
 func (s *Store) Metadata(ctx context.Context, src state.MetaSource) ([][]byte, error) {
+	return s.metadata(ctx, src, notAhead)
+}
+
+// metadata is Metadata, from what was read ahead if it is there.
+func (s *Store) metadata(ctx context.Context, src state.MetaSource, from ahead) ([][]byte, error) {
 	v, err := s.Cache.load(ctx, sourceKey(s.ID, src), func() (any, int64, error) {
-		metas, err := s.ReadMetadata(ctx, src)
+		metas, err := s.readMetadata(ctx, src, from)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -181,6 +213,10 @@ func metasMemory(metas [][]byte) int64 {
 
 // ReadMetadata is Metadata without the cache.
 func (s *Store) ReadMetadata(ctx context.Context, src state.MetaSource) ([][]byte, error) {
+	return s.readMetadata(ctx, src, notAhead)
+}
+
+func (s *Store) readMetadata(ctx context.Context, src state.MetaSource, from ahead) ([][]byte, error) {
 	if src.Entry != 0 {
 		entry, err := s.Log.ReadEntry(ctx, eventlog.Position(src.Entry))
 		if err != nil {
@@ -192,7 +228,7 @@ func (s *Store) ReadMetadata(ctx context.Context, src state.MetaSource) ([][]byt
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.block(ctx, kindMetadata, seg.Metadata)
+	b, err := s.blockOf(ctx, kindMetadata, seg.Metadata, from(ctx, seg.Metadata))
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,7 @@ func (k *walker) page(ctx context.Context, s *Store, ref *state.PageRef) bool {
 		k.front.reach(k.reached)
 		k.reached++
 	}
-	p, err := s.Page(ctx, ref)
+	p, err := s.page(ctx, ref, k.front.sealed)
 	if err != nil {
 		k.rows += ref.Count
 		return k.yield(Hit{}, err)

@@ -278,6 +278,6 @@ func (w *writer) put(ctx context.Context, p *state.Page) (*state.PageRef, error)
 	}
 	ref := p.Ref()
 	ref.Block, ref.Page = b.Ref, nil
-	w.store.Cache.put(cacheKey{account: w.store.ID, block: ref.ID()}, p, p.Memory())
+	w.store.Cache.put(pageKey(w.store.ID, ref), p, p.Memory())
 	return ref, nil
 }
