@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/letterlock/letterlock/crypto"
@@ -301,6 +302,7 @@ type inbox struct {
 
 	opening chan struct{} // has a value while the head of the log is looked for
 	opened  bool          // protected by opening
+	behind  atomic.Bool   // the log went on without committer
 }
 
 const (
@@ -400,6 +402,9 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m state.
 		folder = name
 	}
 	size := Held{int64(m.Size), 1}
+	if done, err := in.deliverOpen(ctx, folder, now, m, size); done {
+		return err
+	}
 	err := in.room(size)
 	if err == nil {
 		err = in.ready(ctx)
@@ -433,6 +438,35 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m state.
 	return nil
 }
 
+// deliverOpen appends a message as sessions do, if the account is open in this
+// process: nobody needs to read back then what this process has written. It is not
+// done if the account is not open, or cannot be written to with the keys that it was
+// opened with.
+func (in *inbox) deliverOpen(ctx context.Context, folder string, now int64, m state.NewMessage, size Held) (done bool, err error) {
+	a := in.store.openAccount(in.id)
+	if a == nil || !a.recipient.Equal(in.recipient) || a.enter() != nil {
+		return false, nil
+	}
+	defer a.leave()
+	refused := true
+	err = a.commit(ctx, func(ctx context.Context, s *state.Account, _ ModSeq) (state.Event, error) {
+		refused = true
+		if err := a.fits(ctx, s, size); err != nil {
+			return nil, err
+		}
+		refused = false
+		return &state.AddMessages{Mailbox: s.DeliveryMailbox(folder).ID, Time: now, Messages: []state.NewMessage{m}}, nil
+	})
+	if errors.Is(err, ErrRotated) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrClosed) && refused {
+		return false, nil
+	}
+	if err != nil && (refused || notCommitted(err)) {
+		in.store.unstage(ctx, in.prefix, m)
+	}
+	in.behind.Store(true)
+	return true, err
+}
+
 // room reports whether a delivery fits the account's quota, as far as a process
 // without its keys can know: by the usage that a process with them noted last, and
 // what this one delivered since. If the account is open in this process its state
@@ -448,7 +482,7 @@ func (in *inbox) room(more Held) error {
 	return q.check(in.quota.noted.plus(in.store.tallies.since(in.id, in.quota.at)), more)
 }
 
-// ready finds the end of the log, once.
+// ready finds the end of the log, once, and again if an open account wrote to it.
 func (in *inbox) ready(ctx context.Context) error {
 	select {
 	case in.opening <- struct{}{}:
@@ -456,7 +490,7 @@ func (in *inbox) ready(ctx context.Context) error {
 		return ctx.Err()
 	}
 	defer func() { <-in.opening }()
-	if in.opened {
+	if in.opened && !in.behind.Swap(false) {
 		return nil
 	}
 	err := in.committer.Open(ctx)

@@ -23,10 +23,12 @@ import (
 )
 
 // Mail for a folder goes to the one of that name, else to the first that differs
-// in ASCII case only, else to INBOX.
+// in ASCII case only, else to INBOX; whether or not the account is open in the process
+// that delivers.
 func TestDeliverFindsTheFolder(t *testing.T) {
 	ctx := t.Context()
-	s := openStore(t, memblob.New())
+	blobs := memblob.New()
+	s, other := openStore(t, blobs), openStore(t, blobs)
 	a := newUser(t, s, "ann")
 	for _, name := range []string{"Lists/Go", "lists/go", "LISTS/GO", "Ärzte"} {
 		require.NoError(t, a.Create(ctx, name))
@@ -42,9 +44,11 @@ func TestDeliverFindsTheFolder(t *testing.T) {
 		before, err := a.Status(ctx, c.want)
 		require.NoError(t, err)
 		require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann", Folder: c.folder}}, strings.NewReader(mail(1)))[0])
+		require.NoError(t, other.Deliver(ctx, []Recipient{{Account: "ann", Folder: c.folder}}, strings.NewReader(mail(1)))[0])
+		require.NoError(t, a.account.catchUp(ctx))
 		after, err := a.Status(ctx, c.want)
 		require.NoError(t, err)
-		require.Equal(t, before.Messages+1, after.Messages, "%q", c.folder)
+		require.Equal(t, before.Messages+2, after.Messages, "%q", c.folder)
 	}
 }
 
@@ -124,7 +128,7 @@ func TestDeliverGivenUp(t *testing.T) {
 	blobs := memblob.New()
 	faulty := blobtest.NewFaulty(blobs, nil)
 	s := openStore(t, faulty)
-	newUser(t, s, "ann")
+	require.NoError(t, newUser(t, s, "ann").Close())
 	before := names(t, blobs)
 	faulty.SetPlan(func(op blobtest.Op, name string, n int) blobtest.Fault {
 		if op == blobtest.OpList && strings.HasPrefix(name, "acct/") {
@@ -147,6 +151,51 @@ func TestDeliverGivenUp(t *testing.T) {
 	require.ErrorIs(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0], context.Canceled)
 	require.Equal(t, before, names(t, blobs))
 	require.NoError(t, s.Deliver(t.Context(), []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0])
+}
+
+// Mail goes on to arrive in order when the account is closed again in the process that
+// delivers, and when its identity was changed by another process while it was open.
+func TestDeliverToAnOpenAccount(t *testing.T) {
+	ctx := t.Context()
+	blobs := memblob.New()
+	s, other := openStore(t, blobs), openStore(t, blobs)
+	a := newUser(t, s, "ann")
+	n := 0
+	deliver := func() {
+		t.Helper()
+		n++
+		require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(n)))[0])
+	}
+	deliver()
+	require.NoError(t, a.Close())
+	deliver()
+	a = login(t, s, "ann")
+	deliver()
+	deliver()
+	require.NoError(t, a.Close())
+	deliver()
+	login(t, s, "ann")
+	b := login(t, other, "ann")
+	deliver()
+	_, err := b.RotateIdentity(ctx, []byte("next"))
+	require.NoError(t, err)
+	s.mu.Lock()
+	clear(s.inboxes) // as after five minutes
+	s.mu.Unlock()
+	deliver()
+	c, err := other.Login(ctx, "ann", []byte("next"))
+	require.NoError(t, err)
+	defer c.Close()
+	v := selectInbox(t, c)
+	require.Equal(t, n, v.Len())
+	i := 0
+	for m, err := range v.Messages(ctx, All()) {
+		require.NoError(t, err)
+		i++
+		require.EqualValues(t, len(mail(i)), m.Size)
+		require.Equal(t, UID(i), m.UID)
+	}
+	require.Equal(t, n, i)
 }
 
 // The worst that a mail can make the scanner keep is taken, by both ways, and is

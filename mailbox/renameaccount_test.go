@@ -110,7 +110,8 @@ func TestDeleteAccountWithTwoNames(t *testing.T) {
 
 func TestUsageAndHistory(t *testing.T) {
 	ctx := t.Context()
-	s := openStore(t, memblob.New())
+	blobs := memblob.New()
+	s := openStore(t, blobs)
 	a := newUser(t, s, "ann")
 	_, err := s.Usage(ctx, "bob")
 	require.ErrorIs(t, err, ErrNoAccount)
@@ -119,7 +120,7 @@ func TestUsageAndHistory(t *testing.T) {
 		_, err := a.Append(ctx, Inbox, strings.NewReader(mail(i)), AppendOptions{})
 		require.NoError(t, err)
 	}
-	require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(9)))[0])
+	require.NoError(t, openStore(t, blobs).Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(9)))[0])
 	v := selectInbox(t, a)
 	_, err = v.Copy(ctx, UIDs(1, 2), "Work")
 	require.NoError(t, err)
