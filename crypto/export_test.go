@@ -16,6 +16,7 @@ func PoolOnCollect(p *Pool, f func(idle bool)) {
 
 // TokenSecret and IdentitySeed return what must not print.
 func TokenSecret(t Token) []byte       { return t.secret.Bytes() }
+func Pepper(k *StoreKey) Key           { return k.pepper }
 func IdentitySeed(id *Identity) []byte { return id.secret.seed.Bytes() }
 
 // PoolUsed returns the bytes granted, the bytes of garbage and the number waiting.

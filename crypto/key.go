@@ -2,6 +2,7 @@ package crypto
 
 import (
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -110,6 +111,21 @@ func (k Key) Seal(dst, plaintext, ad []byte) []byte {
 	return k.sealWith(dst, &nonce, plaintext, ad)
 }
 
+// MAC returns the HMAC-SHA256 (RFC 2104) of parts, one after the other, under k.
+func (k Key) MAC(parts ...[]byte) [sha256.Size]byte {
+	h := hmac.New(sha256.New, k.secret())
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// CheckMAC reports whether mac is what [Key.MAC] returns, in constant time.
+func (k Key) CheckMAC(mac []byte, parts ...[]byte) bool {
+	want := k.MAC(parts...)
+	return hmac.Equal(mac, want[:])
+}
+
 // sealWith is Seal under a given nonce; it is apart so that a test vector can
 // fix the nonce.
 func (k Key) sealWith(dst []byte, nonce *[chacha20poly1305.NonceSizeX]byte, plaintext, ad []byte) []byte {
@@ -157,6 +173,9 @@ const (
 	saltToken      = "letterlock/v1/slot/token"
 	saltSlotCommit = "letterlock/v1/slot/commit"
 	saltSlotWrap   = "letterlock/v1/slot/wrap"
+
+	saltServer       = "letterlock/v2/server"
+	saltSlotPassword = "letterlock/v2/slot/password"
 )
 
 // expand is HKDF-SHA256 (RFC 5869) to one key. The secret must have the entropy

@@ -12,6 +12,9 @@ import (
 // them for the value and store a placeholder in place of a key.
 const (
 	hiddenKey      = "crypto.Key(secret)"
+	hiddenServer   = "crypto.ServerKey(secret)"
+	hiddenStore    = "crypto.StoreKey(secret)"
+	hiddenDelivery = "crypto.DirectoryKey(secret)"
 	hiddenFileKey  = "crypto.FileKey(secret)"
 	hiddenIdentity = "crypto.Identity(secret)"
 	hiddenToken    = "crypto.Token(secret)"
@@ -84,3 +87,39 @@ func (BlockSecret) LogValue() slog.Value { return slog.StringValue(hiddenBlock) 
 
 // MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
 func (BlockSecret) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenBlock + `"`), nil }
+
+// Format implements [fmt.Formatter] and prints a placeholder.
+func (ServerKey) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenServer) }
+
+// String returns a placeholder.
+func (ServerKey) String() string { return hiddenServer }
+
+// LogValue implements [slog.LogValuer] with a placeholder.
+func (ServerKey) LogValue() slog.Value { return slog.StringValue(hiddenServer) }
+
+// MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
+func (ServerKey) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenServer + `"`), nil }
+
+// Format implements [fmt.Formatter] and prints a placeholder.
+func (*StoreKey) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenStore) }
+
+// String returns a placeholder.
+func (*StoreKey) String() string { return hiddenStore }
+
+// LogValue implements [slog.LogValuer] with a placeholder.
+func (*StoreKey) LogValue() slog.Value { return slog.StringValue(hiddenStore) }
+
+// MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
+func (*StoreKey) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenStore + `"`), nil }
+
+// Format implements [fmt.Formatter] and prints a placeholder.
+func (DirectoryKey) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenDelivery) }
+
+// String returns a placeholder.
+func (DirectoryKey) String() string { return hiddenDelivery }
+
+// LogValue implements [slog.LogValuer] with a placeholder.
+func (DirectoryKey) LogValue() slog.Value { return slog.StringValue(hiddenDelivery) }
+
+// MarshalJSON implements [encoding/json.Marshaler] with a placeholder.
+func (DirectoryKey) MarshalJSON() ([]byte, error) { return []byte(`"` + hiddenDelivery + `"`), nil }

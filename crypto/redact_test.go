@@ -62,6 +62,14 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	// What follows llt1 and the public slot is secret: from character 31 on.
 	tokenSecret := token.Export()[31:]
 	secret, seed := crypto.TokenSecret(token), crypto.IdentitySeed(id)
+	server := crypto.NewServerKey()
+	serverBytes, err := hex.DecodeString(server.Export())
+	require.NoError(t, err)
+	store := server.ForStore(make([]byte, 32))
+	var storeSecrets []string
+	for _, k := range []crypto.Key{store.Record, store.Directory, store.Names, crypto.Pepper(store)} {
+		storeSecrets = append(storeSecrets, disguises(k.Bytes())...)
+	}
 	for _, c := range []struct {
 		name    string
 		value   any
@@ -74,6 +82,10 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		{"pointer to BodyKey", &crypto.BodyKey{File: file}, disguises(file[:])},
 		{"Identity", id, append(disguises([]byte(id.Export())), disguises(seed)...)},
 		{"Token", token, append(disguises(secret), token.Export(), tokenSecret)},
+		{"ServerKey", server, append(disguises(serverBytes), server.Export())},
+		{"StoreKey", store, storeSecrets},
+		{"StoreKey by value", *store, storeSecrets},
+		{"DirectoryKey", store.ForDelivery(), append(disguises(store.Directory.Bytes()), store.ForDelivery().Export())},
 		{"BodyWriter", w, disguises(writerFile[:])},
 		{"reader", r, disguises([]byte(plaintext[1:]))},
 		{"exported field", struct {
@@ -124,7 +136,8 @@ func TestSecretsPrintAsPlaceholder(t *testing.T) {
 	id := newIdentity(t)
 	_, token, err := crypto.NewTokenSlot(id, [16]byte{}, "")
 	require.NoError(t, err)
-	for _, v := range []fmt.Stringer{crypto.NewKey(), crypto.FileKey{1}, id, token} {
+	server := crypto.NewServerKey()
+	for _, v := range []fmt.Stringer{crypto.NewKey(), crypto.FileKey{1}, id, token, server, server.ForStore(nil), server.ForStore(nil).ForDelivery()} {
 		for how, printed := range prints(t, v) {
 			if how != "%T" {
 				assert.Contains(t, printed, "(secret)", "%T %s", v, how)

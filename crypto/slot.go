@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -82,6 +83,7 @@ type Slot struct {
 	Created time.Time      // UTC, whole seconds
 	Params  PasswordParams // of a password slot
 	Salt    [16]byte       // of a password slot
+	KeyID   KeyID          // of a password slot: the server key that it also needs; zero if none
 
 	commit [keySize]byte // tells a wrong key from a damaged slot
 	label  []byte        // of a token slot: sealed, of one length
@@ -89,37 +91,41 @@ type Slot struct {
 }
 
 // NewPasswordSlot makes a slot that password opens. The zero p means
-// [DefaultPasswordParams], a nil pool [DefaultPool]. It costs one derivation and
-// fails like [Pool.Key], and for an empty password.
+// [DefaultPasswordParams], a nil pool [DefaultPool]. Where keys are given the slot
+// opens only with the first of them. It costs one derivation and fails like
+// [Pool.Key], and for an empty password.
 //
 // The derivation queues as one for an account that was logged in to lately.
-func NewPasswordSlot(ctx context.Context, id *Identity, account [16]byte, password []byte, p PasswordParams, pool *Pool) (*Slot, error) {
+func NewPasswordSlot(ctx context.Context, id *Identity, account [16]byte, password []byte, p PasswordParams, pool *Pool, keys ...*StoreKey) (*Slot, error) {
 	s := newSlot(SlotPassword)
 	s.Params = p.orDefault()
-	_, err := s.setPassword(ctx, id, account, password, pool)
+	_, err := s.setPassword(ctx, id, account, password, pool, keys)
 	return s, err
 }
 
-// Renew makes the slot that replaces s, a password slot whose Params are out of
-// date, for the same password. Its ID follows from that of s ([SlotID.Successor]),
+// Renew makes the slot that replaces s, a password slot whose Params or server key
+// are out of date, for the same password. Its ID follows from that of s ([SlotID.Successor]),
 // so that whoever deletes s, because the password is changed at the same time, can
 // delete the replacement too. It also returns the key of the new slot. It fails
 // like [NewPasswordSlot].
-func (s *Slot) Renew(ctx context.Context, id *Identity, account [16]byte, password []byte, p PasswordParams, pool *Pool) (*Slot, Key, error) {
+func (s *Slot) Renew(ctx context.Context, id *Identity, account [16]byte, password []byte, p PasswordParams, pool *Pool, keys ...*StoreKey) (*Slot, Key, error) {
 	next := newSlot(SlotPassword)
 	next.ID = s.ID.Successor()
 	next.Params = p.orDefault()
-	key, err := next.setPassword(ctx, id, account, password, pool)
+	key, err := next.setPassword(ctx, id, account, password, pool, keys)
 	return next, key, err
 }
 
 // setPassword wraps id under a password, with a new salt.
-func (s *Slot) setPassword(ctx context.Context, id *Identity, account [16]byte, password []byte, pool *Pool) (Key, error) {
+func (s *Slot) setPassword(ctx context.Context, id *Identity, account [16]byte, password []byte, pool *Pool, keys []*StoreKey) (Key, error) {
 	if len(password) == 0 {
 		return Key{}, errors.New("crypto: new password slot: empty password")
 	}
 	rand.Read(s.Salt[:])
-	key, err := s.PasswordKey(ctx, Requester{Recent: account}, password, pool)
+	if len(keys) > 0 {
+		s.KeyID = keys[0].ID
+	}
+	key, err := s.PasswordKey(ctx, Requester{Recent: account}, password, pool, keys...)
 	if err != nil {
 		return Key{}, fmt.Errorf("crypto: new password slot: %w", err)
 	}
@@ -152,22 +158,33 @@ func newSlot(kind SlotKind) *Slot {
 
 // PasswordKey derives the slot key of a password: the one costly step, and the
 // one that knows nothing about being right. A nil pool means [DefaultPool]. It
-// fails like [Pool.Key], and with [ErrWrongSecret] if s is no password slot.
-func (s *Slot) PasswordKey(ctx context.Context, who Requester, password []byte, pool *Pool) (Key, error) {
+// fails like [Pool.Key], with [ErrWrongSecret] if s is no password slot, and with
+// [ErrServerKey], before it derives anything, if the server key that the slot needs
+// is not among keys.
+func (s *Slot) PasswordKey(ctx context.Context, who Requester, password []byte, pool *Pool, keys ...*StoreKey) (Key, error) {
 	if s.Kind != SlotPassword {
 		return Key{}, fmt.Errorf("crypto: slot %v takes no password: %w", s.ID, ErrWrongSecret)
+	}
+	at := slices.IndexFunc(keys, func(k *StoreKey) bool { return k.ID == s.KeyID })
+	if at < 0 && s.KeyID != (KeyID{}) {
+		return Key{}, fmt.Errorf("crypto: slot %v: server key %v: %w", s.ID, s.KeyID, ErrServerKey)
 	}
 	if pool == nil {
 		pool = DefaultPool()
 	}
-	return pool.Key(ctx, who, password, s.Salt[:], s.Params)
+	key, err := pool.Key(ctx, who, password, s.Salt[:], s.Params)
+	if err != nil || at < 0 {
+		return key, err
+	}
+	defer key.Wipe()
+	return keys[at].peppered(key, s.ID), nil
 }
 
 // OpenPassword returns the identity of account. It fails with [ErrWrongSecret]
 // if that is not the password, with [ErrDecrypt] if it is and the slot is
 // damaged, and like [Pool.Key]. A nil pool means [DefaultPool].
-func (s *Slot) OpenPassword(ctx context.Context, who Requester, account [16]byte, password []byte, pool *Pool) (*Identity, error) {
-	key, err := s.PasswordKey(ctx, who, password, pool)
+func (s *Slot) OpenPassword(ctx context.Context, who Requester, account [16]byte, password []byte, pool *Pool, keys ...*StoreKey) (*Identity, error) {
+	key, err := s.PasswordKey(ctx, who, password, pool, keys...)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func TestPasswordSlot(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, label)
 
-	require.Len(t, slot.Marshal(), 207)
+	require.Len(t, slot.Marshal(), 211)
 	stored, err := crypto.ParseSlot(slot.Marshal())
 	require.NoError(t, err)
 	assert.Equal(t, slot, stored)
@@ -218,7 +218,8 @@ func TestParseSlotRefuses(t *testing.T) {
 
 	// Offsets of docs/format-crypto.md.
 	for name, change := range map[string]func(b []byte){
-		"version":        func(b []byte) { b[7] = 2 },
+		"older version":  func(b []byte) { b[7] = 1 },
+		"newer version":  func(b []byte) { b[7] = 3 },
 		"kind 0":         func(b []byte) { b[8] = 0 },
 		"kind 3":         func(b []byte) { b[8] = 3 },
 		"other kind":     func(b []byte) { b[8] = byte(crypto.SlotToken) },

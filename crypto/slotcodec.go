@@ -7,12 +7,12 @@ import (
 )
 
 // The slot object begins with these bytes; the last is the version.
-const slotMagic = "llslot\x00\x01"
+const slotMagic = "llslot\x00\x02"
 
 // Lengths of the parts of a slot object, in order.
 const (
 	slotHead     = len(slotMagic) + 1 + 16 + 8 // kind, ID, time of creation
-	slotPassword = 4 + 4 + 1 + 16              // parameters and salt
+	slotPassword = 4 + 4 + 1 + 16 + 4          // parameters, salt and server key
 	slotLabel    = 1 + MaxLabel + Overhead     // sealed label
 	slotTail     = keySize + identityText + Overhead
 )
@@ -38,6 +38,7 @@ func (s *Slot) appendHead(b []byte) []byte {
 		b = binary.BigEndian.AppendUint32(b, s.Params.Memory)
 		b = append(b, s.Params.Threads)
 		b = append(b, s.Salt[:]...)
+		b = append(b, s.KeyID[:]...)
 	case SlotToken:
 		b = append(b, s.label...)
 	}
@@ -52,8 +53,11 @@ func ParseSlot(b []byte) (*Slot, error) {
 	if len(b) < slotHead || string(b[:len(slotMagic)-1]) != slotMagic[:len(slotMagic)-1] {
 		return nil, fmt.Errorf("crypto: parse slot: %d bytes that are no slot", len(b))
 	}
-	if v := b[len(slotMagic)-1]; v != slotMagic[len(slotMagic)-1] {
+	switch v, known := b[len(slotMagic)-1], slotMagic[len(slotMagic)-1]; {
+	case v > known:
 		return nil, fmt.Errorf("crypto: parse slot: version %d, written by a newer version", v)
+	case v < known:
+		return nil, fmt.Errorf("crypto: parse slot: version %d is not known", v)
 	}
 	d := slotDecoder(b[len(slotMagic):])
 	s := &Slot{Kind: SlotKind(d.next(1)[0]), ID: SlotID(d.next(16))}
@@ -81,6 +85,7 @@ func ParseSlot(b []byte) (*Slot, error) {
 		s.Params.Memory = binary.BigEndian.Uint32(d.next(4))
 		s.Params.Threads = d.next(1)[0]
 		copy(s.Salt[:], d.next(16))
+		copy(s.KeyID[:], d.next(4))
 		if err := s.Params.check(); err != nil {
 			return nil, fmt.Errorf("crypto: parse slot %v: %w", s.ID, err)
 		}

@@ -72,8 +72,12 @@ func (t Token) text() []byte {
 	defer clear(b[:tokenBytes])
 	b = append(b, t.slot[:]...)
 	b = append(b, t.secret.secret()...)
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, tokenCRC))
+	b = appendCRC(b)
 	return tokenBase32.AppendEncode([]byte(TokenPrefix), b)
+}
+
+func appendCRC(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, tokenCRC))
 }
 
 // Slot returns the slot that t opens.

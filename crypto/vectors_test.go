@@ -45,6 +45,15 @@ type vectors struct {
 		DefaultSalt  hexBytes
 		SlotUnixTime int64
 	}
+	Server struct {
+		Key, Salt        hexBytes
+		ID               hexBytes
+		Record           hexBytes
+		Directory, Names hexBytes
+		Delivery         string   // text of the directory key
+		Slot             hexBytes // opened by Password.Password
+		MACMessage, MAC  hexBytes // under Directory
+	}
 	Token struct {
 		Token string
 		Label string
@@ -128,6 +137,20 @@ func updateSlots(t *testing.T, v *vectors, id *crypto.Identity) {
 	key, err = crypto.DefaultPool().Key(t.Context(), crypto.Requester{}, []byte(p.Password), p.DefaultSalt, crypto.PasswordParams{})
 	require.NoError(t, err)
 	p.DefaultKey = key.Bytes()
+
+	server := crypto.NewServerKey()
+	v.Server.Key, err = hex.DecodeString(server.Export())
+	require.NoError(t, err)
+	v.Server.Salt = crypto.NewKey().Bytes()
+	k := server.ForStore(v.Server.Salt)
+	v.Server.ID, v.Server.Record, v.Server.Directory, v.Server.Names = k.ID[:], k.Record.Bytes(), k.Directory.Bytes(), k.Names.Bytes()
+	v.Server.Delivery = k.ForDelivery().Export()
+	slot, err = crypto.NewPasswordSlot(t.Context(), id, account, []byte(p.Password), cheap, nil, k)
+	require.NoError(t, err)
+	v.Server.Slot = slot.Marshal()
+	v.Server.MACMessage = hexBytes("a message")
+	mac := k.Directory.MAC(v.Server.MACMessage)
+	v.Server.MAC = mac[:]
 
 	v.Token.Label = "Zoë's phone"
 	tokenSlot, token, err := crypto.NewTokenSlot(id, account, v.Token.Label)
@@ -222,6 +245,34 @@ func TestVectorSlots(t *testing.T) {
 	label, err := slot.Label(id)
 	require.NoError(t, err)
 	assert.Equal(t, v.Token.Label, label)
+}
+
+func TestVectorServerKey(t *testing.T) {
+	v := loadVectors(t)
+	server, err := crypto.ParseServerKey(hex.EncodeToString(v.Server.Key))
+	require.NoError(t, err)
+	k := server.ForStore(v.Server.Salt)
+	assert.Equal(t, []byte(v.Server.ID), k.ID[:])
+	assert.Equal(t, []byte(v.Server.Record), k.Record.Bytes())
+	assert.Equal(t, []byte(v.Server.Directory), k.Directory.Bytes())
+	assert.Equal(t, []byte(v.Server.Names), k.Names.Bytes())
+	d, err := crypto.ParseDirectoryKey(v.Server.Delivery)
+	require.NoError(t, err)
+	assert.Equal(t, k.ID, d.ID)
+	assert.True(t, k.Directory.Equal(d.Key))
+	assert.True(t, k.Directory.CheckMAC(v.Server.MAC, v.Server.MACMessage))
+	slot, err := crypto.ParseSlot(v.Server.Slot)
+	require.NoError(t, err)
+	assert.Equal(t, []byte(v.Server.Slot), slot.Marshal())
+	other := crypto.NewServerKey().ForStore(v.Server.Salt)
+	id, err := slot.OpenPassword(t.Context(), crypto.Requester{Recent: [16]byte(v.Account)}, [16]byte(v.Account), []byte(v.Password.Password), nil, other, k)
+	require.NoError(t, err)
+	assert.Equal(t, v.Identity, id.Export())
+	for _, keys := range [][]*crypto.StoreKey{nil, {other}} {
+		_, err = slot.OpenPassword(t.Context(), crypto.Requester{Recent: [16]byte(v.Account)}, [16]byte(v.Account), []byte(v.Password.Password), nil, keys...)
+		assert.ErrorIs(t, err, crypto.ErrServerKey)
+		assert.NotErrorIs(t, err, crypto.ErrWrongSecret)
+	}
 }
 
 func TestVectorBodies(t *testing.T) {

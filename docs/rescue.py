@@ -229,7 +229,7 @@ class State:
             self.next_id += 1
         elif kind == 15:
             self.next_id = max(self.next_id, f[1])
-        elif kind not in (5, 10):  # subscriptions, \Recent
+        elif kind not in (5, 10, 16):  # subscriptions, \Recent, a change of identity that begins
             raise SystemExit("an event of kind %d: this program is older than the store" % kind)
 
     def rename(self, box, name):
@@ -263,6 +263,8 @@ class Account:
         self.id = bytes.fromhex(os.path.basename(path))
         key = lambda label: [hkdf(seed, b"letterlock/v1/identity", label) for seed in seeds]
         self.log_keys, self.snap_keys = key(b"letterlock/v1/log"), key(b"letterlock/v1/snapshot")
+        self.deliver_keys = key(b"letterlock/v2/deliver")
+        self.closed = {}  # epochs in which every entry has a MAC
 
     def open(self, keys, sealed, aad):
         """Opens what may be sealed under the identity of any time."""
@@ -286,42 +288,61 @@ class Account:
 
     def records(self, at):
         b = self.read("log/%016d" % at)
-        if b[:4] != b"LLE\x01":
+        if b[:4] != b"LLE\x02":
             raise ValueError("is no entry")
-        if b[4] == 1:
-            payload = self.open(self.log_keys, b[45:], self.id + b[:45])
-        else:
-            payload = age(self.identity_file, b[45:])
-            if payload[:32] != hashlib.sha256(self.id + b[:45]).digest():
+        kind, epoch, end = b[4] & 0x3F, int.from_bytes(b[13:17], "big"), len(b)
+        if b[4] & 0x80:
+            end -= 32
+        if kind == 4:
+            return kind, []
+        if kind == 2:
+            if self.closed.get(epoch) and not self.delivered(epoch, b, end):
+                raise ValueError("was not delivered by who may deliver")
+            payload = age(self.identity_file, b[49:end])
+            if payload[:32] != hashlib.sha256(self.id + b[:49]).digest():
                 raise ValueError("is of another place")
             payload = payload[32:]
+        else:
+            payload = self.open(self.log_keys, b[49:end], self.id + b[:49])
         out, i = [], 1
         while i < len(payload):
             n = int.from_bytes(payload[i:i + 4], "big")
             out.append(payload[i + 4:i + 4 + n])
             i += 4 + n
-        return b[4], out
+        if kind == 3:  # the first record says whose identity begins the epoch, and its terms
+            self.closed[epoch] = out.pop(0)[32] == 2
+            kind = 1
+        return kind, out
+
+    def delivered(self, epoch, b, end):
+        """Whether an entry of a closed epoch has its MAC."""
+        macs = [hmac.new(hkdf(k, b"letterlock/v1/key", b"%d" % epoch), b"entry" + self.id + b[:end], hashlib.sha256).digest()
+                for k in self.deliver_keys]
+        return b[4] & 0x80 and b[end:] in macs
 
     def mine(self):
         """Whether an identity opens the account: one of its snapshots, or of its first entries."""
-        for kind, keys, head in (("snap", self.snap_keys, 52), ("log", self.log_keys, 45)):
+        for kind, keys, head in (("snap", self.snap_keys, 69), ("log", self.log_keys, 49)):
             for at in self.numbers(kind)[:10]:
                 b = self.read("%s/%016d" % (kind, at))
-                if kind == "log" and b[4:5] != b"\x01":
+                if kind == "log" and b[4:5] in (b"\x02", b"\x82"):
                     continue
+                end = len(b) - 32 if kind == "log" and b[4] & 0x80 else len(b)
                 try:
-                    self.open(keys, b[head:], self.id + b[:head])
+                    self.open(keys, b[head:end], self.id + b[:head])
                     return True
                 except ValueError:
                     pass
         return False
 
     def snapshot(self):
-        """The newest snapshot that opens, and its position."""
+        """The newest snapshot of the newest identity, and its position."""
         for at in reversed(self.numbers("snap")):
             try:
                 b = self.read("snap/%016d" % at)
-                return at, unpack(self.open(self.snap_keys, b[52:], self.id + b[:52]))[0]
+                manifest = unpack(open_sealed(self.snap_keys[0], b[69:], self.id + b[:69]))[0]
+                self.closed[int.from_bytes(b[56:60], "big")] = b[60] == 2
+                return at, manifest
             except ValueError as e:
                 warn("snap/%016d %s" % (at, e))
         return 0, None

@@ -48,7 +48,7 @@ func (l *Log) Check(ctx context.Context, report func(Problem)) error {
 // elsewhere and given to a later check as [Config.Seen]; the zero Head if that
 // entry is damaged.
 func (l *Log) CheckHead(ctx context.Context, report func(Problem)) (Head, error) {
-	c := &checker{l: l, report: report}
+	c := &checker{l: l, sealer: l.sealer, report: report}
 	err := c.run(ctx)
 	if err != nil || !c.chain {
 		return Head{}, err
@@ -58,11 +58,14 @@ func (l *Log) CheckHead(ctx context.Context, report func(Problem)) (Head, error)
 
 type checker struct {
 	l      *Log
+	sealer sealer // without keys from where another identity took over
 	report func(Problem)
 	snaps  []Position
 	keep   Position // positions below may have been trimmed
 	prev   Head     // the last entry read; Pos 0 before the first
 	chain  bool     // the hash of prev is known
+	term   term     // that holds after prev
+	ended  bool     // prev is a tombstone
 }
 
 func (c *checker) run(ctx context.Context) error {
@@ -72,6 +75,9 @@ func (c *checker) run(ctx context.Context) error {
 	}
 	if n := len(c.snaps); n >= 2 {
 		c.keep = c.snaps[n-2]
+	}
+	if err := c.learn(ctx); err != nil {
+		return err
 	}
 	for info, err := range c.l.store.List(ctx, c.l.prefix+entryFolder, "") {
 		if err != nil {
@@ -94,6 +100,22 @@ func (c *checker) run(ctx context.Context) error {
 	}
 	c.end()
 	return c.snapshots(ctx)
+}
+
+// learn opens the snapshots, for what terms hold where the log does not begin with
+// its first entry.
+func (c *checker) learn(ctx context.Context) error {
+	if c.sealer.ring == nil {
+		return nil
+	}
+	for _, p := range c.snaps {
+		_, err := c.l.openSnapshot(ctx, p)
+		var damage *CorruptError
+		if err != nil && !errors.As(err, &damage) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *checker) damaged(name string, p Position, err error) {
@@ -181,18 +203,39 @@ func (c *checker) link(ctx context.Context, p Position) error {
 	}
 	if !known {
 		before = Head{Pos: p - 1, Hash: h.prev}
+		c.term, _ = c.l.terms.in(h.epoch)
+		if h.kind == Rekey {
+			c.term = term{}
+		}
 	}
-	e, err := c.l.sealer.decode(before, data)
-	if err != nil {
+	if c.ended {
+		c.damaged(name, p, fmt.Errorf("follows where the %w", ErrEnded))
+	}
+	e, t, err := c.sealer.decode(before, c.term, data)
+	c.term, c.ended = t, h.kind == Tombstone
+	if err != nil && h.kind == Rekey {
+		c.term = term{epoch: h.epoch}
+	}
+	c.judge(name, e, err)
+	return nil
+}
+
+// judge reports what is wrong with an entry.
+func (c *checker) judge(name string, e Entry, err error) {
+	p := c.prev.Pos
+	switch {
+	case errors.Is(err, ErrRekeyed):
+		c.report(Problem{Name: name, Pos: p, Err: err})
+		c.sealer.ring = nil
+	case err != nil:
 		c.damaged(name, p, err)
-	} else if errors.Is(e.Junk, crypto.ErrDecrypt) {
+	case errors.Is(e.Junk, crypto.ErrDecrypt):
 		// Readers pass over it, for it may be anybody's noise. It may as well be
 		// mail that was accepted, and damaged since.
 		c.damaged(name, p, fmt.Errorf("delivered entry does not open, a message may be lost: %w", e.Junk))
-	} else if e.Junk != nil {
+	case e.Junk != nil:
 		c.report(Problem{Name: name, Pos: p, Err: fmt.Errorf("delivered entry is junk: %w", e.Junk)})
 	}
-	return nil
 }
 
 // missing reports an entry that is not there, unless it was trimmed since the
@@ -214,6 +257,9 @@ func (c *checker) end() {
 	if seen := c.l.standing().seen; c.prev.Pos < seen.Pos {
 		c.report(Problem{Name: c.l.entryName(seen.Pos), Pos: seen.Pos,
 			Err: fmt.Errorf("log ends at entry %d: %w", c.prev.Pos, ErrRolledBack)})
+	}
+	if c.sealer.ring != nil && c.term.gen != 0 {
+		c.report(Problem{Name: c.l.entryName(c.prev.Pos), Pos: c.prev.Pos, Err: ErrNotInEffect})
 	}
 }
 
@@ -243,9 +289,8 @@ func (c *checker) snapshot(ctx context.Context, name string, p Position) error {
 		if errors.Is(err, errMissing) {
 			return nil // superseded since it was listed
 		}
-		if errors.Is(err, ErrRetired) {
-			c.report(Problem{Name: name, Pos: p, Err: fmt.Errorf("snapshot is passed over: it %w", ErrRetired)})
-			return nil
+		if errors.Is(err, ErrOtherIdentity) {
+			return nil // of an identity before, or of a change that was not made
 		}
 		c.damaged(name, p, damage.Err)
 		return nil

@@ -52,7 +52,7 @@ func TestSince(t *testing.T) {
 }
 
 func golden(f *testing.F, pattern string) {
-	files, err := filepath.Glob(filepath.Join("testdata", "v1", pattern))
+	files, err := filepath.Glob(filepath.Join("testdata", "v2", pattern))
 	require.NoError(f, err)
 	require.NotEmpty(f, files)
 	for _, file := range files {
@@ -103,22 +103,38 @@ func FuzzSnapshotHeader(f *testing.F) {
 // gives an entry of the place or an error, and records only for what it sealed.
 func FuzzDecode(f *testing.F) {
 	golden(f, "log/*")
-	text, err := os.ReadFile(filepath.Join("testdata", "v1", "identity"))
-	require.NoError(f, err)
-	id, err := crypto.ParseIdentity(string(bytes.TrimSpace(text)))
-	require.NoError(f, err)
-	s := sealer{id: ID{1, 2, 3}, identity: id, ring: newRing(Keys{Identity: id})}
+	read := func(name string) *crypto.Identity {
+		text, err := os.ReadFile(filepath.Join("testdata", "v2", name))
+		require.NoError(f, err)
+		id, err := crypto.ParseIdentity(string(bytes.TrimSpace(text)))
+		require.NoError(f, err)
+		return id
+	}
+	id, before := read("identity"), read("identity-before")
+	s := sealer{id: ID{1, 2, 3}, ring: newRing(Keys{Identity: id, Retired: []*crypto.Identity{before}})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := parseEntryHeader(b)
 		if err != nil {
 			return
 		}
-		e, err := s.decode(Head{Pos: h.pos - 1, Hash: h.prev}, b)
-		if err == nil && e.Junk == nil {
-			require.NotEmpty(t, e.Records)
-		}
-		if err == nil && h.kind == Owned {
-			require.NoError(t, e.Junk)
+		for _, held := range []term{{}, s.ring.term(1, h.epoch, TermsOpen), s.ring.term(1, h.epoch, TermsClosed), s.ring.term(0, h.epoch, TermsClosed)} {
+			if h.kind == Rekey && held.epoch > 0 {
+				held.epoch--
+			}
+			e, after, err := s.decode(Head{Pos: h.pos - 1, Hash: h.prev}, held, b)
+			if err != nil {
+				require.Equal(t, held, after)
+				continue
+			}
+			if e.Junk == nil && (h.kind == Owned || h.kind == Delivered) {
+				require.NotEmpty(t, e.Records)
+			}
+			if h.kind != Delivered {
+				require.NoError(t, e.Junk)
+			}
+			if h.kind != Rekey {
+				require.Equal(t, held, after)
+			}
 		}
 	})
 }

@@ -50,12 +50,7 @@ type CommitterOptions[S any] struct {
 	// again. Entries may be seen more than once. It must not block, keep or change
 	// the records' bytes, or call the Committer.
 	OnEntry func(Entry)
-	// OnJunk is asked before a Delivered entry that does not open is passed over. An
-	// error stops the Committer at the entry before: whoever has the log's keys of
-	// today may have mail there that must not be passed over. It must not call the
-	// Committer.
-	OnJunk func(context.Context, Entry) error
-	Logger *slog.Logger // for what is skipped; default none
+	Logger  *slog.Logger // for what is skipped; default none
 	// OnCommit is called after every entry that was appended, or failed to be, and
 	// OnReplay after every load of the state. They may be nil, must be quick, and must
 	// not call the Committer.
@@ -190,7 +185,7 @@ func (c *Committer[S]) replay(ctx context.Context, p *published[S], head Head) (
 		return nil, fmt.Errorf("eventlog: rebase: head %v is after the state's, %v", p.head, head)
 	}
 	if p.head.Pos < head.Pos {
-		for e, err := range c.log.fork(p.head).Read(ctx) {
+		for e, err := range c.log.Fork(p.head).Read(ctx) {
 			if err == nil {
 				p, err = c.apply(ctx, p, e)
 			}
@@ -294,11 +289,6 @@ func (c *Committer[S]) apply(ctx context.Context, p *published[S], e Entry) (*pu
 	name := c.log.entryName(e.Pos)
 	c.note(e)
 	if e.Junk != nil {
-		if c.opts.OnJunk != nil {
-			if err := c.opts.OnJunk(ctx, e); err != nil {
-				return nil, fmt.Errorf("eventlog: pass over %s: %w", name, err)
-			}
-		}
 		c.opts.Logger.WarnContext(ctx, "skipped an entry that is junk", "name", name, "err", e.Junk)
 	}
 	s := p.state

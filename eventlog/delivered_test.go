@@ -75,17 +75,19 @@ func TestJunk(t *testing.T) {
 		"not bound":     func(t *testing.T, w *world, good []byte) []byte { return seal(t, w, []byte("hello")) },
 		"wrongly bound": func(t *testing.T, w *world, good []byte) []byte { return seal(t, w, make([]byte, 64)) },
 		"from another position": func(t *testing.T, w *world, good []byte) []byte {
-			return w.bytes(entryName(3))[45:]
+			return w.bytes(entryName(3))[49:]
 		},
 		"from another log": func(t *testing.T, w *world, good []byte) []byte {
 			other := newWorld(t)
-			other.id, other.logID, other.mem = w.id, eventlog.ID{8}, w.mem.Clone()
-			l := other.handle(nil)
-			l.Seek(firstHeads(t, w, 3)[2])
-			require.NoError(t, other.mem.Delete(t.Context(), entryName(at)))
+			other.id, other.logID = w.id, eventlog.ID{8}
+			l := other.begin(0)
 			_, err := l.Append(t.Context(), eventlog.Delivered, []byte("foreign"))
 			require.NoError(t, err)
-			return other.bytes(entryName(at))[45:]
+			_, err = l.Append(t.Context(), eventlog.Delivered, []byte("foreign"))
+			require.NoError(t, err)
+			_, err = l.Append(t.Context(), eventlog.Delivered, []byte("foreign"))
+			require.NoError(t, err)
+			return other.bytes(entryName(at))[49:]
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +98,7 @@ func TestJunk(t *testing.T) {
 				require.NoError(t, err)
 			}
 			good := w.bytes(entryName(at))
-			w.replace(entryName(at), append(good[:45:45], sealed(t, w, good[45:])...))
+			w.replace(entryName(at), append(good[:49:49], sealed(t, w, good[49:])...))
 			var log bytes.Buffer
 			c := eventlog.NewCommitter(w.handle(nil), eventlog.Model[list](listModel{}), eventlog.CommitterOptions[list]{
 				Logger: slog.New(slog.NewTextHandler(&log, nil)),

@@ -29,10 +29,27 @@ var (
 	// ErrCorrupt matches every [CorruptError] but those of ErrNewerVersion.
 	ErrCorrupt = errors.New("log is corrupt")
 
-	// ErrRetired: an entry or a snapshot was sealed under an identity of the log that
-	// had been replaced before. Such an entry is damage; such a snapshot is passed
-	// over, for its writer may not have known yet.
-	ErrRetired = errors.New("was sealed under an identity that was retired before")
+	// ErrRekeyed: another identity took over the log, which this one does not know.
+	ErrRekeyed = errors.New("log has another identity now")
+
+	// ErrNotInEffect: the log has not gone over to the newest identity of the keys:
+	// the change to it was not completed.
+	ErrNotInEffect = errors.New("identity is not in effect in the log")
+
+	// ErrOtherIdentity: a snapshot was sealed under another identity than the newest
+	// of the keys. It is passed over.
+	ErrOtherIdentity = errors.New("was sealed under another identity")
+
+	// ErrForged: a Delivered entry of a closed epoch has no MAC, or a wrong one. It is
+	// passed over.
+	ErrForged = errors.New("was not delivered by who may deliver")
+
+	// ErrUnsigned: a deliverer found the last entry without the MAC that it must have,
+	// or no delivery key for its epoch, and adds nothing to it.
+	ErrUnsigned = errors.New("end of the log is not authenticated")
+
+	// ErrEnded: the log ended in a [Tombstone].
+	ErrEnded = errors.New("log has ended")
 
 	// ErrNewerVersion: an object is in a format that this version does not know.
 	ErrNewerVersion = errors.New("written by a newer version")

@@ -12,7 +12,8 @@
 // operation anew. Each entry carries one or more records (opaque bytes), and
 // the SHA-256 of the entry before it, so that an entry which the owner of the
 // store changed, swapped, moved or took from the middle is an error that names
-// the place. A snapshot is what the records up to a position add up to, so that
+// the place. Entries belong to an epoch, which a [Rekey] entry begins: it says whose
+// identity seals and whether entries carry a MAC. A snapshot is what the records up to a position add up to, so that
 // a reader replays only the entries after it; what old snapshots cover is
 // trimmed.
 //
@@ -35,8 +36,8 @@
 //
 //   - An owner of the store who removes the newest entries from a reader that
 //     has never seen them is not noticed; [Config.Seen] closes that.
-//   - Anyone who may create objects can add a [Delivered] entry, and anyone who
-//     may delete objects can destroy the log.
+//   - In an epoch of [TermsOpen] anyone who may create objects can add a
+//     [Delivered] entry. Anyone who may delete objects can destroy the log.
 //   - Clocks are trusted to agree within three quarters of [Config.Grace]; nothing
 //     else here depends on a clock.
 //
@@ -99,6 +100,35 @@ type Head struct {
 // String returns the position and the first digits of the hash.
 func (h Head) String() string { return fmt.Sprintf("%d@%x", h.Pos, h.Hash[:4]) }
 
+// Epoch counts the changes of a log's identity or terms, from 1. It stands in the
+// clear in every entry: who cannot open any still knows which epoch the log is in.
+type Epoch uint32
+
+// Terms say whether the entries of an epoch carry a MAC.
+type Terms uint8
+
+// The terms of an epoch. The numbers are part of the format.
+const (
+	// TermsOpen lets anyone deliver who knows the recipient.
+	TermsOpen Terms = 1
+	// TermsClosed makes every entry end in a MAC under the epoch's delivery key,
+	// which derives from the identity. A Delivered entry without it is passed over.
+	TermsClosed Terms = 2
+)
+
+// String returns "open" or "closed".
+func (t Terms) String() string {
+	switch t {
+	case TermsOpen:
+		return "open"
+	case TermsClosed:
+		return "closed"
+	}
+	return fmt.Sprintf("terms %d", uint8(t))
+}
+
+func (t Terms) known() bool { return t == TermsOpen || t == TermsClosed }
+
 // Kind says how an entry is sealed, and so who may have written it.
 type Kind uint8
 
@@ -107,8 +137,15 @@ const (
 	// Owned entries are sealed under the log key: a holder of the keys wrote it.
 	Owned Kind = 1
 	// Delivered entries are sealed to the recipient of the log by someone who
-	// needs no secret. Anyone may have written it, and it may be junk.
+	// needs no secret of it, or in a closed epoch the delivery key only. It may be
+	// junk.
 	Delivered Kind = 2
+	// Rekey entries begin an epoch: they name the identity that writes from then on,
+	// and its terms. Entry 1 is one. Who has only the identity before cannot make
+	// one, except to an identity of its own.
+	Rekey Kind = 3
+	// Tombstone entries end a log: nothing follows.
+	Tombstone Kind = 4
 )
 
 // String returns the name of the kind.
@@ -118,8 +155,12 @@ func (k Kind) String() string {
 		return "owned"
 	case Delivered:
 		return "delivered"
+	case Rekey:
+		return "rekey"
+	case Tombstone:
+		return "tombstone"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-func (k Kind) known() bool { return k == Owned || k == Delivered }
+func (k Kind) known() bool { return k >= Owned && k <= Tombstone }

@@ -29,9 +29,45 @@ func (l *Log) FindHead(ctx context.Context) (Head, error) {
 
 func (l *Log) findHead(ctx context.Context) (Head, error) {
 	start := l.now()
-	snaps, err := l.snapshots(ctx)
+	found, err := l.findLast(ctx)
 	if err != nil {
 		return Head{}, err
+	}
+	h := Head{found.pos, found.hash}
+	if err := l.compareSeen(ctx, found.base, h); err != nil {
+		return Head{}, err
+	}
+	t, ok := l.terms.in(found.epoch)
+	if !ok {
+		t = term{epoch: found.epoch}
+	}
+	t, authentic, err := l.authenticate(ctx, t, h.Pos, found.data)
+	switch {
+	case err != nil:
+		return Head{}, err
+	case !authentic:
+		return Head{}, fmt.Errorf("eventlog: find head: %s: %w", l.entryName(h.Pos), ErrUnsigned)
+	case found.kind == Tombstone:
+		return Head{}, fmt.Errorf("eventlog: find head: %s: %w", l.entryName(h.Pos), ErrEnded)
+	}
+	l.Seek(h)
+	l.advance(h, t, authentic)
+	l.settle(start)
+	return h, nil
+}
+
+// lastFound is the last entry of a log, of which nothing was opened.
+type lastFound struct {
+	entryHeader
+	base Position // from which on nothing was trimmed
+	hash Hash
+	data []byte
+}
+
+func (l *Log) findLast(ctx context.Context) (lastFound, error) {
+	snaps, err := l.snapshots(ctx)
+	if err != nil {
+		return lastFound{}, err
 	}
 	base := Position(1)
 	if len(snaps) > 0 {
@@ -39,28 +75,20 @@ func (l *Log) findHead(ctx context.Context) (Head, error) {
 	}
 	last, err := l.lastEntry(ctx, base)
 	if err != nil {
-		return Head{}, err
+		return lastFound{}, err
 	}
 	if last == 0 && len(snaps) == 0 {
 		if seen := l.standing().seen; seen.Pos > 0 {
-			return Head{}, fmt.Errorf("eventlog: find head: log is empty, entry %d was seen: %w", seen.Pos, ErrRolledBack)
+			return lastFound{}, fmt.Errorf("eventlog: find head: log is empty, entry %d was seen: %w", seen.Pos, ErrRolledBack)
 		}
-		return Head{}, fmt.Errorf("eventlog: find head: %s: %w", l.entryName(1), fs.ErrNotExist)
+		return lastFound{}, fmt.Errorf("eventlog: find head: %s: %w", l.entryName(1), fs.ErrNotExist)
 	}
 	if last == 0 {
-		return Head{}, l.corrupt("find head", base, errMissing)
+		return lastFound{}, l.corrupt("find head", base, errMissing)
 	}
-	h, err := l.hashEntry(ctx, last)
-	if err != nil {
-		return Head{}, err
-	}
-	if err := l.compareSeen(ctx, base, h); err != nil {
-		return Head{}, err
-	}
-	l.Seek(h)
-	l.advance(h)
-	l.settle(start)
-	return h, nil
+	found, err := l.hashEntry(ctx, last)
+	found.base = base
+	return found, err
 }
 
 // lastEntry lists the entries from base on and returns the last; 0 if there is
@@ -98,22 +126,22 @@ func (l *Log) lastEntry(ctx context.Context, base Position) (Position, error) {
 }
 
 // hashEntry reads an entry for its hash and checks what is in the clear.
-func (l *Log) hashEntry(ctx context.Context, p Position) (Head, error) {
+func (l *Log) hashEntry(ctx context.Context, p Position) (lastFound, error) {
 	data, hash, err := l.fetchHash(ctx, p)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Head{}, l.corrupt("find head", p, errMissing)
+		return lastFound{}, l.corrupt("find head", p, errMissing)
 	}
 	if err != nil {
-		return Head{}, err
+		return lastFound{}, err
 	}
 	h, err := parseEntryHeader(data)
 	if err == nil && h.pos != p {
 		err = fmt.Errorf("holds entry %d", h.pos)
 	}
 	if err != nil {
-		return Head{}, l.corrupt("find head", p, err)
+		return lastFound{}, l.corrupt("find head", p, err)
 	}
-	return Head{p, hash}, nil
+	return lastFound{entryHeader: h, hash: hash, data: data}, nil
 }
 
 // compareSeen compares a head found by listing with the furthest one seen. base
@@ -127,10 +155,11 @@ func (l *Log) compareSeen(ctx context.Context, base Position, h Head) error {
 		return nil
 	}
 	if h.Pos > at.seen.Pos {
-		var err error
-		if h, err = l.hashEntry(ctx, at.seen.Pos); err != nil {
+		found, err := l.hashEntry(ctx, at.seen.Pos)
+		if err != nil {
 			return err
 		}
+		h = Head{found.pos, found.hash}
 	}
 	return checkSeen(at, h)
 }

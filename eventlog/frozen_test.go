@@ -211,12 +211,10 @@ func TestFrozenAppend(t *testing.T) {
 	t.Run("two frozen writers in a row", func(t *testing.T) {
 		// The second finds the first one's stray under its predecessor's name.
 		f := setup(t)
+		other := &hooked{Store: f.w.mem}
+		l := f.w.handleAt(other, f.l.Head())
 		f.w.grow(f.l, 1)
 		f.store.before = func(string) {
-			other := &hooked{Store: f.w.mem}
-			l := f.w.handle(other)
-			h := firstHeads(t, f.w, 4)
-			l.Seek(h[2])
 			f.w.worldGoesOn(20, 10, 15)
 			// The stray at 4 of a writer who stops for good after its create.
 			faulty := blobtest.NewFaulty(f.w.mem, func(op blobtest.Op, _ string, _ int) blobtest.Fault {
@@ -331,9 +329,7 @@ func TestReaderMeetsStray(t *testing.T) {
 	assert.ErrorIs(t, err, eventlog.ErrTrimmed)
 	assert.Empty(t, got)
 	// Also one that starts there: it is told so at the end.
-	l = w.handle(nil)
-	l.Seek(head)
-	_, err = readAll(t.Context(), l)
+	_, err = readAll(t.Context(), l.Fork(head))
 	assert.ErrorIs(t, err, eventlog.ErrTrimmed)
 }
 
@@ -342,9 +338,7 @@ func (w *world) strayAfter(head eventlog.Head) []byte {
 	w.t.Helper()
 	other := *w
 	other.mem = w.mem.Clone()
-	l := other.handle(nil)
-	l.Seek(head)
-	_, err := l.Append(w.t.Context(), eventlog.Owned, []byte("stray"))
+	_, err := other.handleAt(nil, head).Append(w.t.Context(), eventlog.Owned, []byte("stray"))
 	require.NoError(w.t, err)
 	return other.bytes(entryName(head.Pos + 1))
 }

@@ -47,12 +47,17 @@ type world struct {
 	clock *clock
 }
 
-func newWorld(t *testing.T) *world {
+func newIdentity(t *testing.T) *crypto.Identity {
 	t.Helper()
 	id, err := crypto.NewIdentity()
 	require.NoError(t, err)
+	return id
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
 	return &world{
-		t: t, mem: memblob.New(), id: id, logID: eventlog.ID{1, 2, 3},
+		t: t, mem: memblob.New(), id: newIdentity(t), logID: eventlog.ID{1, 2, 3},
 		clock: &clock{t: time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)},
 	}
 }
@@ -75,9 +80,22 @@ func (w *world) handle(store blob.Store, edit ...func(*eventlog.Config)) *eventl
 	return l
 }
 
+// handleAt returns a handle that read the log and was put back to a head.
+func (w *world) handleAt(store blob.Store, h eventlog.Head) *eventlog.Log {
+	w.t.Helper()
+	l := w.handle(store)
+	_, err := readAll(w.t.Context(), l)
+	require.NoError(w.t, err)
+	l.Seek(h)
+	return l
+}
+
 // keyless makes a handle that can only deliver.
 func (w *world) keyless(cfg *eventlog.Config) {
-	cfg.Keys, cfg.Recipient = nil, w.id.Recipient()
+	cfg.Keys = nil
+	cfg.Delivery = func(context.Context, eventlog.Epoch) (eventlog.Delivery, error) {
+		return eventlog.Delivery{Recipient: w.id.Recipient()}, nil
+	}
 }
 
 // begin makes the log, with the record "begin" and n more, and returns a handle

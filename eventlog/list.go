@@ -10,9 +10,11 @@ import (
 
 // EntryInfo is what can be told of an entry without the keys.
 type EntryInfo struct {
-	Pos  Position
-	Kind Kind
-	Size int64 // bytes of its object
+	Pos   Position
+	Kind  Kind
+	Epoch Epoch
+	Terms Terms // as the entry says of itself
+	Size  int64 // bytes of its object
 }
 
 // List yields the entries after a position as they are listed, without keys and
@@ -46,7 +48,10 @@ func (l *Log) List(ctx context.Context, after Position) iter.Seq2[EntryInfo, err
 				if h, err = parseEntryHeader(data); err != nil {
 					err, damaged = l.corrupt("list", p, err), true
 				}
-				e.Kind = h.kind
+				e.Kind, e.Epoch, e.Terms = h.kind, h.epoch, TermsOpen
+				if h.close || h.mac && h.kind != Rekey {
+					e.Terms = TermsClosed
+				}
 			}
 			if !yield(e, err) || err != nil && !damaged {
 				return

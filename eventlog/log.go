@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,23 +21,18 @@ const (
 	labelLog      = "letterlock/v1/log"
 	labelSnapshot = "letterlock/v1/snapshot"
 	labelObject   = "letterlock/v1/object"
+	labelDeliver  = "letterlock/v2/deliver"
 )
 
 // Keys open a log and seal for it: the log, snapshot and object keys are derived
 // from the identity. They print as a placeholder.
 //
 // A log whose identity was changed is written under the new one. What the retired
-// ones sealed is still read: entries up to the first that the new one sealed, and
-// snapshots and objects. See docs/format-log.md, section 9.
+// ones sealed is still read: entries up to the [Rekey] that ended their time, and
+// sealed objects. See docs/format-log.md.
 type Keys struct {
 	Identity *crypto.Identity
-	Retired  []Retired // newest first
-}
-
-// Retired is an identity that a log had before.
-type Retired struct {
-	Identity *crypto.Identity
-	Until    Position // snapshots after it that this identity sealed are not taken
+	Retired  []*crypto.Identity // that the log had before, newest first
 }
 
 // String returns a placeholder.
@@ -57,9 +53,12 @@ type Config struct {
 	// Keys may be nil: a log without keys finds its head, appends Delivered
 	// entries, checks the chain and trims, and reads nothing.
 	Keys *Keys
-	// Recipient is to whom Delivered entries are sealed. The default is the
-	// recipient of Keys.
-	Recipient *crypto.Recipient
+	// Terms are those that Begin gives to the log. Default [TermsOpen].
+	Terms Terms
+	// Delivery lets a log without keys append: it returns what that needs in an
+	// epoch. It is asked once for each epoch that the handle meets. Its errors pass
+	// through; what it cannot vouch for is [ErrUnsigned].
+	Delivery func(context.Context, Epoch) (Delivery, error)
 
 	// Grace is how old a snapshot must be before what it covers is trimmed, and
 	// four times as long as a process may stand still before it must make sure
@@ -95,6 +94,11 @@ type Log struct {
 	now    func() time.Time
 	logger *slog.Logger
 	sealer sealer
+	begin  Terms
+
+	delivery func(context.Context, Epoch) (Delivery, error)
+	terms    *terms // shared with forks
+	tail     *tail  // shared with forks
 
 	mu sync.Mutex // protects what follows
 	at standing
@@ -103,7 +107,11 @@ type Log struct {
 // standing is where a Log stands, and how it knows.
 type standing struct {
 	head Head
-	seen Head // the furthest ever: a log that does not hold it was rolled back
+	term term // that holds from the next entry on
+	// authentic says, in a handle that delivers, that the head has the MAC that it
+	// must have. By the chain it vouches for all before it.
+	authentic bool
+	seen      Head // the furthest ever: a log that does not hold it was rolled back
 
 	// settled says that head was in the log, with nothing missing before it, when
 	// the log was last seen. Until the end is reached for the first time after a
@@ -141,6 +149,12 @@ func New(cfg Config) (*Log, error) {
 	if cfg.Keys != nil && cfg.Keys.Identity == nil {
 		return nil, errors.New("eventlog: keys without an identity")
 	}
+	if cfg.Terms == 0 {
+		cfg.Terms = TermsOpen
+	}
+	if !cfg.Terms.known() {
+		return nil, fmt.Errorf("eventlog: %v are not known", cfg.Terms)
+	}
 	if cfg.Grace == 0 {
 		cfg.Grace = DefaultGrace
 	}
@@ -159,15 +173,12 @@ func New(cfg Config) (*Log, error) {
 		grace:  cfg.Grace,
 		now:    cfg.Now,
 		logger: cfg.Logger.With("log", cfg.Prefix),
-		sealer: sealer{id: cfg.ID, recipient: cfg.Recipient},
-		at:     standing{seen: cfg.Seen},
+		sealer: sealer{id: cfg.ID},
+		begin:  cfg.Terms, delivery: cfg.Delivery, terms: new(terms), tail: new(tail),
+		at: standing{seen: cfg.Seen},
 	}
 	if cfg.Keys != nil {
-		l.sealer.identity = cfg.Keys.Identity
 		l.sealer.ring = newRing(*cfg.Keys)
-		if cfg.Recipient == nil {
-			l.sealer.recipient = cfg.Keys.Identity.Recipient()
-		}
 	}
 	return l, nil
 }
@@ -180,9 +191,6 @@ func (l *Log) Wipe() {
 	}
 }
 
-// Renewed reports whether anything was seen that the newest identity sealed.
-func (l *Log) Renewed() bool { return l.sealer.ring != nil && l.sealer.ring.renewed() }
-
 // Head returns where the log stands: the last entry read, appended or sought.
 func (l *Log) Head() Head {
 	l.mu.Lock()
@@ -191,28 +199,36 @@ func (l *Log) Head() Head {
 }
 
 // Seek puts the log at h without I/O; Read goes on after it. h must be the head
-// of a snapshot of this log, or one that this or another handle returned; the
-// zero Head is before the first entry. The next Read checks that h is still in
-// the log when it gets to the end.
+// of a snapshot that this handle opened, or one at which it stood; the zero Head is
+// before the first entry. The next Read checks that h is still in the log when it
+// gets to the end.
 func (l *Log) Seek(h Head) {
+	t, _ := l.terms.at(h.Pos)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at.head, l.at.anchor, l.at.settled = h, h, false
+	l.at.term, l.at.authentic = t, false
 }
 
 // rewind puts the log back to a head at which it was settled before. What it reads
 // there it does not believe before it has seen that the head is still in the log.
 func (l *Log) rewind(h Head) {
+	t, _ := l.terms.at(h.Pos)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.at.head != h {
+		l.at.authentic = false // as good as unknown
+	}
 	l.at.head, l.at.anchor, l.at.settled, l.at.quiet = h, h, true, time.Time{}
+	l.at.term = t
 }
 
-// fork returns another handle on the log that stands at h.
-func (l *Log) fork(h Head) *Log {
+// Fork returns another handle on the log that stands at h, as by [Log.Seek]. It
+// shares the keys, which [Log.Wipe] of either overwrites.
+func (l *Log) Fork(h Head) *Log {
 	f := &Log{
 		store: l.store, prefix: l.prefix, grace: l.grace, now: l.now, logger: l.logger,
-		sealer: l.sealer,
+		sealer: l.sealer, delivery: l.delivery, terms: l.terms, tail: l.tail,
 	}
 	f.at.seen = l.standing().seen
 	f.Seek(h)
@@ -225,11 +241,13 @@ func (l *Log) standing() standing {
 	return l.at
 }
 
-// advance moves the head by one entry.
-func (l *Log) advance(h Head) {
+// advance moves the head by one entry, after which a term holds.
+func (l *Log) advance(h Head, t term, authentic bool) {
+	l.terms.note(h.Pos, t)
+	l.tail.note(h)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.at.head = h
+	l.at.head, l.at.term, l.at.authentic = h, t, authentic
 	if l.at.anchor.Pos == 0 {
 		l.at.anchor = h
 	}

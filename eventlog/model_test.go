@@ -66,17 +66,18 @@ func runModel(t *testing.T, seed uint64, stats *modelStats) {
 		acked: map[string]eventlog.Position{}, unknown: map[string]bool{}, refused: map[string]bool{},
 	}
 	var wg sync.WaitGroup
-	committers := make([]*eventlog.Committer[list], processes)
 	for p := range processes {
 		faulty := blobtest.NewFaulty(w.mem, nil)
-		committers[p] = w.committer(faulty, eventlog.CommitterOptions[list]{})
+		l := w.handle(faulty)
+		c := eventlog.NewCommitter(l, eventlog.Model[list](listModel{}), eventlog.CommitterOptions[list]{})
+		require.NoError(t, c.Open(t.Context()))
 		faulty.SetPlan(m.plan(uint64(p)))
 		for i := range callers {
 			rng := rand.New(rand.NewPCG(seed, uint64(100*p+i)))
 			name := fmt.Sprintf("%d/%d", p, i)
 			wg.Go(func() {
 				for j := range each {
-					m.step(rng, committers[p], w.handle(faulty), fmt.Sprintf("%s/%d", name, j))
+					m.step(rng, c, l, fmt.Sprintf("%s/%d", name, j))
 				}
 			})
 		}

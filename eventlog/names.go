@@ -51,7 +51,7 @@ func (l *Log) parsePosition(folder, name string) (Position, bool) {
 	return p, p > 0
 }
 
-// ObjectID names a sealed object. It is random.
+// ObjectID names a sealed object: 16 bytes of the SHA-256 of what is stored.
 type ObjectID [16]byte
 
 // String returns 32 hexadecimal digits, as in the object's name.

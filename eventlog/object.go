@@ -2,7 +2,7 @@ package eventlog
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,37 +12,43 @@ import (
 
 const maxObject = magicSize + MaxPayload + crypto.Overhead
 
-// objectAD is the associated data of a sealed object: all that it is, but its
-// bytes. Only the kind's length varies, and it stands last.
-func (l *Log) objectAD(kind string, id ObjectID) []byte {
+// objectAD is the associated data of a sealed object: all that it is, but its name,
+// which follows from its bytes. Only the kind's length varies, and it stands last.
+func (l *Log) objectAD(kind string) []byte {
 	ad := append([]byte(objectMagic), formatVersion)
 	ad = append(ad, l.sealer.id[:]...)
-	ad = append(ad, id[:]...)
 	return append(ad, kind...)
 }
 
-// PutObject seals plaintext and stores it under a random name, <kind>/<id>, below
-// the log's prefix. A kind is 1 to [MaxKind] bytes of a-z and 0-9 and has a key
-// of its own; "log" and "snap" are taken. The object is durable when PutObject
-// returns nil, and stays until the caller deletes it by its [Log.ObjectName].
-// It needs the keys. [ErrTooLarge] is over [MaxPayload].
+// objectIDOf returns the name of a sealed object: the first half of SHA-256 of its
+// bytes. So who names an object says what is in it, and nobody can put another in
+// its place, also not with the keys.
+func objectIDOf(data []byte) ObjectID {
+	sum := sha256.Sum256(data)
+	return ObjectID(sum[:len(ObjectID{})])
+}
+
+// PutObject seals plaintext and stores it below the log's prefix as <kind>/<id>,
+// whose ID follows from the sealed bytes. A kind is 1 to [MaxKind] bytes of a-z and
+// 0-9 and has a key of its own; "log" and "snap" are taken. The object is durable
+// when PutObject returns nil, and stays until the caller deletes it by its
+// [Log.ObjectName]. It needs the keys. [ErrTooLarge] is over [MaxPayload].
 func (l *Log) PutObject(ctx context.Context, kind string, plaintext []byte) (ObjectID, error) {
-	var id ObjectID
 	if err := checkObjectKind(kind); err != nil {
-		return id, err
+		return ObjectID{}, err
 	}
-	if l.sealer.identity == nil {
-		return id, fmt.Errorf("eventlog: put object: %w", errKeyless)
+	if l.sealer.ring == nil {
+		return ObjectID{}, fmt.Errorf("eventlog: put object: %w", errKeyless)
 	}
 	if len(plaintext) > MaxPayload {
-		return id, fmt.Errorf("eventlog: put object of %d bytes, limit %d: %w", len(plaintext), MaxPayload, ErrTooLarge)
+		return ObjectID{}, fmt.Errorf("eventlog: put object of %d bytes, limit %d: %w", len(plaintext), MaxPayload, ErrTooLarge)
 	}
-	rand.Read(id[:])
 	data := append(make([]byte, 0, magicSize+len(plaintext)+crypto.Overhead), objectMagic...)
 	data = append(data, formatVersion)
 	key := l.sealer.ring.keys[0].object.Derive(kind)
-	data = key.Seal(data, plaintext, l.objectAD(kind, id))
+	data = key.Seal(data, plaintext, l.objectAD(kind))
 	key.Wipe()
+	id := objectIDOf(data)
 	if err := l.PutSealed(ctx, kind, id, data); err != nil {
 		return ObjectID{}, err
 	}
@@ -64,14 +70,30 @@ func (l *Log) PutSealed(ctx context.Context, kind string, id ObjectID, data []by
 	return err
 }
 
-// GetObject returns what PutObject stored. It fails with fs.ErrNotExist if it is
-// not there, and with a [CorruptError] if it is not what was put there. It needs
-// the keys.
+// GetObject returns what PutObject stored, under the newest identity or one before
+// it. It fails with fs.ErrNotExist if it is not there, and with a [CorruptError] if
+// it is not what was put there. It needs the keys.
 func (l *Log) GetObject(ctx context.Context, kind string, id ObjectID) ([]byte, error) {
+	return l.getObject(ctx, kind, id, func(sealed, ad []byte) ([]byte, error) {
+		return l.sealer.ring.openObject(kind, sealed, ad)
+	})
+}
+
+// GetOwnObject is GetObject for what is found by listing and named by nothing: it
+// takes only what the newest identity sealed.
+func (l *Log) GetOwnObject(ctx context.Context, kind string, id ObjectID) ([]byte, error) {
+	return l.getObject(ctx, kind, id, func(sealed, ad []byte) ([]byte, error) {
+		key := l.sealer.ring.keys[0].object.Derive(kind)
+		defer key.Wipe()
+		return key.Open(nil, sealed, ad)
+	})
+}
+
+func (l *Log) getObject(ctx context.Context, kind string, id ObjectID, open func(sealed, ad []byte) ([]byte, error)) ([]byte, error) {
 	if err := checkObjectKind(kind); err != nil {
 		return nil, err
 	}
-	if l.sealer.identity == nil {
+	if l.sealer.ring == nil {
 		return nil, fmt.Errorf("eventlog: get object: %w", errKeyless)
 	}
 	name := l.ObjectName(kind, id)
@@ -79,19 +101,28 @@ func (l *Log) GetObject(ctx context.Context, kind string, id ObjectID) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := openTwice(ctx, l, name, data, func(data []byte) ([]byte, error) { return l.openObject(kind, id, data) })
+	plaintext, err := openTwice(ctx, l, name, data, func(data []byte) ([]byte, error) {
+		if err := l.checkObject(id, data); err != nil {
+			return nil, err
+		}
+		return open(data[magicSize:], l.objectAD(kind))
+	})
 	if err != nil {
 		return nil, &CorruptError{Op: "get object", Name: name, Err: err}
 	}
 	return plaintext, nil
 }
 
-func (l *Log) openObject(kind string, id ObjectID, data []byte) ([]byte, error) {
+// checkObject checks what can be checked before anything is opened.
+func (l *Log) checkObject(id ObjectID, data []byte) error {
 	if err := cutMagic(data, objectMagic); err != nil {
-		return nil, err
+		return err
 	}
 	if len(data) > maxObject {
-		return nil, errors.New("longer than any object")
+		return errors.New("longer than any object")
 	}
-	return l.sealer.ring.openObject(kind, data[magicSize:], l.objectAD(kind, id))
+	if objectIDOf(data) != id {
+		return errors.New("is not the object of this name")
+	}
+	return nil
 }

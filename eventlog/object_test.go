@@ -54,11 +54,11 @@ func TestObjects(t *testing.T) {
 	require.NoError(t, create(ctx, w.mem, l.ObjectName("page", eventlog.ObjectID{1}), good))
 	refused("another id", "page", eventlog.ObjectID{1}, l, eventlog.ErrCorrupt)
 	refused("another log", "page", id, w.handle(nil, func(c *eventlog.Config) { c.ID = eventlog.ID{5} }), eventlog.ErrCorrupt)
-	for i, bad := range [][]byte{nil, good[:3], good[:len(good)-1], append(good[:len(good):len(good)], 0), append([]byte("LLE\x01"), good[4:]...)} {
+	for i, bad := range [][]byte{nil, good[:3], good[:len(good)-1], append(good[:len(good):len(good)], 0), append([]byte("LLE\x02"), good[4:]...)} {
 		w.replace(name, bad)
 		refused(fmt.Sprint("form ", i), "page", id, l, eventlog.ErrCorrupt)
 	}
-	good[3] = 2
+	good[3] = 3
 	w.replace(name, good)
 	refused("newer", "page", id, l, eventlog.ErrNewerVersion)
 

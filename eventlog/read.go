@@ -41,8 +41,8 @@ func hashOf(data []byte) Hash { return sha256.Sum256(data) }
 // it looks at the entry of the Seek again: if that was trimmed away, the error is
 // ErrTrimmed, and what Read yielded since the Seek must not be relied on.
 //
-// Errors: [ErrTrimmed] (load the newest snapshot), [ErrRolledBack],
-// [CorruptError], and the store's.
+// Errors: [ErrTrimmed] (load the newest snapshot), [ErrRolledBack], [ErrRekeyed],
+// [ErrNotInEffect], [ErrEnded], [CorruptError], and the store's.
 func (l *Log) Read(ctx context.Context) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		found := 0
@@ -61,7 +61,6 @@ func (l *Log) Read(ctx context.Context) iter.Seq2[Entry, error] {
 					yield(Entry{}, err)
 					return
 				}
-				l.advance(e.Head)
 				if !yield(e, nil) {
 					return
 				}
@@ -102,6 +101,9 @@ func (l *Log) readWindow(ctx context.Context, size int) (window, error) {
 	if err := checkSeen(at, at.head); err != nil {
 		return w, err
 	}
+	if l.sealer.ring != nil && at.head.Pos > 0 && !at.term.terms.known() {
+		return w, fmt.Errorf("eventlog: read after entry %d: its snapshot was not opened by this handle", at.head.Pos)
+	}
 	size = int(min(Position(size), MaxPosition-at.head.Pos))
 	if size == 0 {
 		w.end = true
@@ -141,7 +143,15 @@ func (l *Log) readWindow(ctx context.Context, size int) (window, error) {
 	return w, nil
 }
 
-// accept checks and opens the i-th object of a window against the head.
+// decoded is an entry with the term that holds after it and the bytes of its object.
+type decoded struct {
+	Entry
+	term term
+	data []byte
+}
+
+// accept checks and opens the i-th object of a window against the head, and moves
+// the head to it.
 func (l *Log) accept(ctx context.Context, w window, i int) (Entry, error) {
 	at := l.standing()
 	pos := at.head.Pos + 1
@@ -154,16 +164,31 @@ func (l *Log) accept(ctx context.Context, w window, i int) (Entry, error) {
 		data = append(data, rest...)
 	}
 	w.objects[i].data = nil // the entry owns it now
-	e, err := openTwice(ctx, l, l.entryName(pos), data, func(data []byte) (Entry, error) {
-		e, err := l.sealer.decode(at.head, data)
-		return e, cmp.Or(err, e.Junk)
+	d, err := openTwice(ctx, l, l.entryName(pos), data, func(data []byte) (decoded, error) {
+		e, t, err := l.sealer.decode(at.head, at.term, data)
+		return decoded{e, t, data}, cmp.Or(err, e.Junk)
 	})
-	if err != nil && e.Junk == nil {
+	e := d.Entry
+	switch {
+	case errors.Is(err, ErrRekeyed):
+		return Entry{}, l.explain(ctx, at, fmt.Errorf("eventlog: read %s: %w", l.entryName(pos), err))
+	case err != nil && e.Junk == nil:
 		return Entry{}, l.explain(ctx, at, l.corrupt("read", pos, err))
 	}
 	if err := checkSeen(at, e.Head); err != nil {
 		return Entry{}, err
 	}
+	t, authentic, err := l.authenticate(ctx, d.term, e.Pos, d.data)
+	if err != nil {
+		return Entry{}, err
+	}
+	if e.Kind == Tombstone {
+		if !authentic {
+			return Entry{}, l.explain(ctx, at, l.corrupt("read", pos, ErrForged))
+		}
+		return Entry{}, l.explain(ctx, at, fmt.Errorf("eventlog: read %s: %w", l.entryName(pos), ErrEnded))
+	}
+	l.advance(e.Head, t, authentic)
 	return e, nil
 }
 
@@ -191,6 +216,9 @@ func (l *Log) reachEnd(ctx context.Context, w window) (more bool, err error) {
 	if at.head.Pos < at.seen.Pos {
 		return false, fmt.Errorf("eventlog: log ends at entry %d, before entry %d that was seen: %w",
 			at.head.Pos, at.seen.Pos, ErrRolledBack)
+	}
+	if l.sealer.ring != nil && at.term.gen != 0 {
+		return false, fmt.Errorf("eventlog: %s is the last entry: %w", l.entryName(at.head.Pos), ErrNotInEffect)
 	}
 	l.settle(w.start)
 	return false, nil

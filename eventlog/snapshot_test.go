@@ -191,7 +191,7 @@ func TestTrimRefuses(t *testing.T) {
 		"second from the future": func(w *world) {
 			w.clock.advance(-100 * day)
 		},
-		"second is nothing": func(w *world) { w.replace(snapName(5), []byte("LLS\x01")) },
+		"second is nothing": func(w *world) { w.replace(snapName(5), []byte("LLS\x02")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := setup(t)

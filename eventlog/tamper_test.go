@@ -33,14 +33,15 @@ func TestTamper(t *testing.T) {
 		{"flip magic", flip(0), true, eventlog.ErrCorrupt},
 		{"flip kind", flip(4), true, eventlog.ErrCorrupt},
 		{"flip position", flip(12), true, eventlog.ErrCorrupt},
-		{"flip hash of the one before", flip(13), true, eventlog.ErrCorrupt},
-		{"flip nonce", flip(45), false, eventlog.ErrCorrupt},
+		{"flip epoch", flip(16), true, eventlog.ErrCorrupt},
+		{"flip hash of the one before", flip(17), true, eventlog.ErrCorrupt},
+		{"flip nonce", flip(49), false, eventlog.ErrCorrupt},
 		{"flip last byte", flip(-1), false, eventlog.ErrCorrupt},
-		{"older version", func(w *world, d []byte) { d[3] = 0; w.replace(entryName(at), d) }, true, eventlog.ErrCorrupt},
-		{"newer version", func(w *world, d []byte) { d[3] = 2; w.replace(entryName(at), d) }, true, eventlog.ErrNewerVersion},
+		{"older version", func(w *world, d []byte) { d[3] = 1; w.replace(entryName(at), d) }, true, eventlog.ErrCorrupt},
+		{"newer version", func(w *world, d []byte) { d[3] = 3; w.replace(entryName(at), d) }, true, eventlog.ErrNewerVersion},
 		{"truncate by one", func(w *world, d []byte) { w.replace(entryName(at), d[:len(d)-1]) }, false, eventlog.ErrCorrupt},
-		{"truncate to the header", func(w *world, d []byte) { w.replace(entryName(at), d[:45]) }, false, eventlog.ErrCorrupt},
-		{"truncate in the header", func(w *world, d []byte) { w.replace(entryName(at), d[:44]) }, true, eventlog.ErrCorrupt},
+		{"truncate to the header", func(w *world, d []byte) { w.replace(entryName(at), d[:49]) }, false, eventlog.ErrCorrupt},
+		{"truncate in the header", func(w *world, d []byte) { w.replace(entryName(at), d[:48]) }, true, eventlog.ErrCorrupt},
 		{"empty", func(w *world, d []byte) { w.replace(entryName(at), nil) }, true, eventlog.ErrCorrupt},
 		{"extend", func(w *world, d []byte) { w.replace(entryName(at), append(d, 0)) }, false, eventlog.ErrCorrupt},
 		{"extend beyond the limit", func(w *world, d []byte) {
@@ -64,7 +65,7 @@ func TestTamper(t *testing.T) {
 			other.id = w.id
 			other.logID = eventlog.ID{7}
 			other.begin(7)
-			w.replace(entryName(at), append(d[:45:45], other.bytes(entryName(at))[45:]...))
+			w.replace(entryName(at), append(d[:49:49], other.bytes(entryName(at))[49:]...))
 		}, false, eventlog.ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {

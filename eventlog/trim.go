@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 )
 
@@ -17,8 +18,10 @@ type TrimReport struct {
 
 // Trim deletes what superseded snapshots cover: all entries and snapshots below
 // the newest snapshot that is not the newest of all, is at least [Config.Grace]
-// old by the time in its header, and is sound. So the two newest snapshots always
-// stay, each with the entry at its position and all after it.
+// old by the time in its header, and is sound. Only snapshots of the epoch that the
+// log is in count for either: those before may be of an identity that nobody reads
+// with any more. So the two newest of these always stay, each with the entry at its
+// position and all after it.
 //
 // It deletes one entry after the other in ascending order, and stops at the first
 // that cannot be deleted: what is left has no gap, and the next Trim goes on. It
@@ -71,23 +74,35 @@ func (l *Log) trimPoint(ctx context.Context, snaps []Position) (Position, error)
 	if len(snaps) < 2 {
 		return 0, nil
 	}
-	older, newest := snaps[:len(snaps)-1], snaps[len(snaps)-1]
-	for i := len(older) - 1; i >= 0; i-- {
-		h, err := l.soundSnapshot(ctx, older[i], false)
-		if err == nil {
-			age := l.now().Sub(h.time)
-			if age < l.grace {
-				continue // and one from the future is no older
-			}
+	epoch, err := l.epochNow(ctx)
+	if errors.Is(err, ErrCorrupt) {
+		l.logger.WarnContext(ctx, "damaged log is not trimmed", "err", err)
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var newest Position
+	for _, p := range slices.Backward(snaps) {
+		h, err := l.soundSnapshot(ctx, p, false)
+		switch {
+		case err == nil && (h.epoch != epoch || h.ahead()):
+			continue
+		case err == nil && newest == 0:
+			newest = p
+			continue
+		case err == nil && l.now().Sub(h.time) < l.grace:
+			continue // and one from the future is no older
+		case err == nil:
 			_, err = l.soundSnapshot(ctx, newest, true)
 		}
 		if err == nil {
-			_, err = l.soundSnapshot(ctx, older[i], true)
+			_, err = l.soundSnapshot(ctx, p, true)
 		}
 		var damage *CorruptError
 		if errors.As(err, &damage) {
 			l.logger.WarnContext(ctx, "log is not trimmed by a damaged snapshot", "err", err)
-			if damage.Pos == newest {
+			if newest == 0 || damage.Pos == newest {
 				return 0, nil
 			}
 			continue
@@ -95,9 +110,18 @@ func (l *Log) trimPoint(ctx context.Context, snaps []Position) (Position, error)
 		if err != nil {
 			return 0, err
 		}
-		return older[i], nil
+		return p, nil
 	}
 	return 0, nil
+}
+
+// epochNow returns the epoch that the log is in.
+func (l *Log) epochNow(ctx context.Context) (Epoch, error) {
+	if at := l.standing(); l.fresh(at, l.now()) {
+		return at.term.epoch, nil
+	}
+	found, err := l.findLast(ctx)
+	return found.epoch, err
 }
 
 // soundSnapshot returns the header of a snapshot; whole makes sure that the entry
@@ -131,7 +155,7 @@ func (l *Log) soundSnapshot(ctx context.Context, p Position, whole bool) (snapsh
 	if err != nil {
 		return snapshotHeader{}, err
 	}
-	if l.sealer.identity != nil {
+	if l.sealer.ring != nil {
 		if _, err := l.openSnapshot(ctx, p); err != nil {
 			return snapshotHeader{}, err
 		}

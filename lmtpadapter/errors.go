@@ -49,6 +49,10 @@ func status(err error) *smtp.SMTPError {
 		return reply(452, smtp.EnhancedCode{4, 3, 1}, "No space left for mail, try again later")
 	case errors.Is(err, mailbox.ErrClosed), errors.Is(err, context.Canceled):
 		return reply(451, smtp.EnhancedCode{4, 3, 2}, "Mailboxes are not available, try again later")
+	case errors.Is(err, mailbox.ErrUnsigned), errors.Is(err, mailbox.ErrServerKey):
+		return reply(451, smtp.EnhancedCode{4, 7, 0}, "Mailbox is not authenticated, try again later")
+	case errors.Is(err, mailbox.ErrGone):
+		return reply(451, smtp.EnhancedCode{4, 2, 1}, "Mailbox is being removed, try again later")
 	case errors.Is(err, mailbox.ErrCorrupt), errors.Is(err, fs.ErrNotExist):
 		return reply(451, smtp.EnhancedCode{4, 2, 0}, "Mailbox needs attention, try again later")
 	default:

@@ -26,7 +26,7 @@ type account struct {
 	id        eventlog.ID
 	prefix    string
 	identity  *crypto.Identity
-	before    []retired // identities that it had before, newest first
+	before    []*crypto.Identity // that it had before, newest first
 	recipient *crypto.Recipient
 	log       *eventlog.Log
 	pages     *pages.Store
@@ -35,7 +35,9 @@ type account struct {
 
 	avoid atomic.Pointer[avoided] // snapshots that are known to be damaged; nil if none is
 
-	overdue bool // it was opened from a snapshot that came late, see openInterrupted
+	loaded      atomic.Bool
+	interrupted bool // it was opened from what a change of identity had prepared
+	rotation    atomic.Pointer[rotation]
 
 	made      time.Time    // with the monotonic clock, which nobody sets
 	lastFresh atomic.Int64 // when the last look at the log began, in nanoseconds after made
@@ -58,7 +60,7 @@ const neverFresh = math.MinInt64 / 2
 // makes the process look whether another process has written.
 const defaultFreshness = 200 * time.Millisecond
 
-func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity, before ...retired) (*account, error) {
+func newAccount(s *Store, id eventlog.ID, identity *crypto.Identity, before ...*crypto.Identity) (*account, error) {
 	a := &account{
 		store: s, id: id, prefix: layout.AccountPrefix(id), identity: identity, before: before, recipient: identity.Recipient(),
 		watches: map[*Watch]struct{}{}, recents: s.recentsOf(id), made: time.Now(),
@@ -80,7 +82,7 @@ func (a *account) useLog() error {
 	a.log = log
 	a.pages = &pages.Store{ID: a.id, Prefix: a.prefix, Log: log, Blobs: s.blobs, Cache: s.cache}
 	a.committer = eventlog.NewCommitter(log, eventlog.Model[*state.Account](model{a}), eventlog.CommitterOptions[*state.Account]{
-		OnChange: a.changed, OnEntry: a.pages.CacheEntry, OnJunk: a.passOver, Logger: s.logger,
+		OnChange: a.changed, OnEntry: a.sawEntry, Logger: s.logger,
 		OnCommit: s.onCommit(), OnReplay: s.onReplay(),
 	})
 	return nil
@@ -97,20 +99,12 @@ func (a *account) newLog() (*eventlog.Log, error) {
 
 // keys are what opens the account's log.
 func (a *account) keys() *eventlog.Keys {
-	k := &eventlog.Keys{Identity: a.identity}
-	for _, r := range a.before {
-		k.Retired = append(k.Retired, eventlog.Retired{Identity: r.identity, Until: r.until})
-	}
-	return k
+	return &eventlog.Keys{Identity: a.identity, Retired: a.before}
 }
 
 // identities are all that open bodies of the account.
 func (a *account) identities() []*crypto.Identity {
-	all := []*crypto.Identity{a.identity}
-	for _, r := range a.before {
-		all = append(all, r.identity)
-	}
-	return all
+	return append([]*crypto.Identity{a.identity}, a.before...)
 }
 
 // first is the identity that the account was made with.
@@ -152,11 +146,7 @@ func (a *account) openSound(ctx context.Context) error {
 
 // open reads the account's state.
 func (a *account) open(ctx context.Context) error {
-	err := a.openSound(ctx)
-	if err != nil {
-		err = a.openInterrupted(ctx, err)
-	}
-	if err != nil {
+	if err := a.openSound(ctx); err != nil {
 		return err
 	}
 	if s, _ := a.committer.State(); s.NextMailbox == 0 {
@@ -227,6 +217,14 @@ func (a *account) changed(_ *state.Account, h eventlog.Head) {
 	a.signal()
 }
 
+// sawEntry keeps what the next listing asks for.
+func (a *account) sawEntry(e eventlog.Entry) {
+	a.pages.CacheEntry(e)
+	if r := a.rotation.Load(); r != nil {
+		r.saw(e)
+	}
+}
+
 // signal wakes those who wait.
 func (a *account) signal() {
 	a.mu.Lock()
@@ -249,12 +247,12 @@ func (a *account) catchUp(ctx context.Context) error {
 	look := a.look()
 	_, err := a.committer.CatchUp(ctx)
 	if err != nil {
-		return a.explain(ctx, err)
+		return a.explain(err)
 	}
 	a.looked(look)
 	if a.sinceLook() > a.store.opts.Grace/2 {
 		// It stood still: the pages that it knows may be collected by now.
-		return a.explain(ctx, a.adopt(ctx))
+		return a.explain(a.adopt(ctx))
 	}
 	a.snapshots.consider()
 	return nil

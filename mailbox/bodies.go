@@ -50,8 +50,10 @@ func (s *Store) Bodies(ctx context.Context, identity *crypto.Identity, before ..
 				yield(nil, err)
 				return
 			}
-			recipient, err := s.published(ctx, layout.AccountPrefix(id))
-			mine := err == nil && slices.ContainsFunc(identities, func(i *crypto.Identity) bool { return recipient.Equal(i.Recipient()) })
+			claims, err := s.claims(ctx, id, identity.Recipient())
+			mine := err == nil && slices.ContainsFunc(identities, func(i *crypto.Identity) bool {
+				return slices.ContainsFunc(claims, i.Recipient().Equal)
+			})
 			if err == nil && !mine {
 				others = append(others, id)
 				continue

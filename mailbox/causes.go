@@ -16,6 +16,12 @@ var (
 	ErrNewerVersion = eventlog.ErrNewerVersion
 	// ErrRolledBack says that the log lost its end.
 	ErrRolledBack = eventlog.ErrRolledBack
+	// ErrServerKey says that the store has a server key which this process lacks, or
+	// lacks the one that this process has.
+	ErrServerKey = crypto.ErrServerKey
+	// ErrUnsigned says that mail cannot be added to an account, because no server with
+	// the key led its name there, or somebody else wrote to its log.
+	ErrUnsigned = eventlog.ErrUnsigned
 	// ErrCorrupt says that an object is damaged.
 	ErrCorrupt = eventlog.ErrCorrupt
 	// ErrDecrypt says that an object cannot be decrypted with the account's keys.

@@ -15,6 +15,7 @@ import (
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/check"
+	"github.com/letterlock/letterlock/mailbox/internal/keyring"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
@@ -119,9 +120,9 @@ func (o checkedObjects) NamedAccount(ctx context.Context, name string) (eventlog
 	return parseName(name, b)
 }
 
-func (o checkedObjects) PublishedKey(ctx context.Context, prefix string) (string, error) {
-	_, err := o.store.published(ctx, prefix)
-	return prefix + layout.PublishedKey, err
+func (o checkedObjects) PublishedKeys(ctx context.Context, id eventlog.ID) error {
+	_, err := o.store.claims(ctx, id, nil)
+	return err
 }
 
 func (o checkedObjects) Slot(ctx context.Context, name string) error {
@@ -156,11 +157,19 @@ func (h *Account) Check(ctx context.Context, report func(Problem)) (CheckReport,
 // opened: it checks what the log leads to before the damage. It fails as
 // [Store.Login] does for a wrong name or secret.
 func (s *Store) CheckLogin(ctx context.Context, name string, secret []byte, report func(Problem)) (CheckReport, error) {
-	who, err := s.identify(ctx, netip.Addr{}, name, secret)
-	if err != nil {
-		return CheckReport{}, err
+	refused := map[crypto.SlotID]bool{}
+	for {
+		who, err := s.identify(ctx, netip.Addr{}, name, secret, refused)
+		if err != nil {
+			return CheckReport{}, err
+		}
+		rep, err := s.checkIdentity(ctx, who.id, who.identity, who.name, report)
+		if who.slot == nil || !errors.Is(err, eventlog.ErrNotInEffect) {
+			return rep, err
+		}
+		s.verified.Forget(who.id, *who.slot)
+		refused[*who.slot] = true // of a change of identity that was not made
 	}
-	return s.checkIdentity(ctx, who.id, who.identity, report)
 }
 
 // CheckIdentity is CheckLogin with the account's identity.
@@ -177,42 +186,43 @@ func (s *Store) CheckIdentity(ctx context.Context, name string, identity *crypto
 	if err != nil {
 		return CheckReport{}, err
 	}
-	return s.checkIdentity(ctx, id, own, report)
+	return s.checkIdentity(ctx, id, own, name, report)
 }
 
 // checkIdentity takes identity over.
-func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *crypto.Identity, report func(Problem)) (CheckReport, error) {
-	prefix := layout.AccountPrefix(id)
-	st, wrong := s.standing(ctx, prefix, identity)
-	if wrong != nil {
-		st.before, _ = s.chain(ctx, prefix, identity) // it may be the key that is wrong
-	}
-	if errors.Is(wrong, ErrRotated) || wrong != nil && ctx.Err() != nil {
-		identity.Wipe()
-		return CheckReport{}, wrong
-	}
-	a, err := newAccount(s, id, identity, st.before...)
+func (s *Store) checkIdentity(ctx context.Context, id eventlog.ID, identity *crypto.Identity, name string, report func(Problem)) (CheckReport, error) {
+	c, err := s.claimant(ctx, id, identity, name, nil)
 	if err != nil {
-		identity.Wipe()
+		return CheckReport{}, err
+	}
+	a, err := newAccount(s, id, identity, c.before...)
+	if err != nil {
+		c.wipe()
 		return CheckReport{}, err
 	}
 	defer a.close()
 	last, damage := a.salvage(ctx)
+	for _, over := range []error{eventlog.ErrRekeyed, eventlog.ErrEnded, eventlog.ErrNotInEffect} {
+		if errors.Is(damage, over) {
+			return CheckReport{}, s.isSwapped(ctx, c, a.explain(damage))
+		}
+	}
 	if damage != nil && ctx.Err() != nil {
 		return CheckReport{}, damage
 	}
-	if errors.Is(wrong, ErrSwappedKey) && last.NextMailbox == 0 {
-		return CheckReport{}, wrong // nothing here is this identity's
+	if damage != nil && last.NextMailbox == 0 {
+		if swapped := s.isSwapped(ctx, c, damage); errors.Is(swapped, ErrSwappedKey) {
+			return CheckReport{}, swapped // nothing here is this identity's
+		}
+	}
+	if c.broken != nil {
+		report(Problem{Object: a.prefix + layout.RingFolder, Err: c.broken})
 	}
 	if damage != nil {
 		report(Problem{Object: eventlog.EntryFolder(a.prefix), Err: fmt.Errorf("the account cannot be opened; what the log says up to entry %d is checked: %w", last.At, damage)})
-	}
-	if wrong != nil {
-		object := prefix + layout.PublishedKey
-		if st.inEffect != nil {
-			object = st.inEffect.object
-		}
-		report(Problem{Object: object, Err: wrong})
+	} else if _, err := a.mailGoes(ctx, c); err != nil {
+		e, _ := a.log.Epoch()
+		report(Problem{Object: keyring.Name{Epoch: e, Claim: true}.Object(a.prefix), Err: err})
 	}
 	return a.check(ctx, last, report)
 }

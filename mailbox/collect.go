@@ -59,7 +59,7 @@ func (h *Account) Collect(ctx context.Context, o CollectOptions) (CollectReport,
 	}
 	defer a.leave()
 	rep, err := a.collect(ctx, o)
-	return rep, a.explain(ctx, err)
+	return rep, a.explain(err)
 }
 
 func (a *account) collect(ctx context.Context, o CollectOptions) (CollectReport, error) {

@@ -22,7 +22,7 @@ func (a *account) commit(ctx context.Context, decide decideFunc) error {
 	ctx, end := a.store.opts.Observe.Start(ctx, observe.SpanCommit)
 	err := a.commitTraced(ctx, decide)
 	end(err != nil)
-	return a.explain(ctx, err)
+	return a.explain(err)
 }
 
 func (a *account) commitTraced(ctx context.Context, decide decideFunc) error {

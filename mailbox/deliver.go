@@ -13,6 +13,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/keyring"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/pages"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
@@ -98,6 +99,9 @@ func (s *Store) deliverGroup(ctx context.Context, rcpts []Recipient, src *delive
 		if err == nil {
 			err = in.room(Held{Messages: 1}) // before the message is read
 		}
+		if err == nil && in.recipient() == nil {
+			err = in.ready(ctx) // to know whom the body is sealed to
+		}
 		if errs[i] = err; err == nil {
 			group = append(group, &addressee{Recipient: rcpt, in: in, size: &sizes[i], err: &errs[i]})
 		}
@@ -136,7 +140,7 @@ type addressee struct {
 
 // stage stores a body of its own for the recipient.
 func (a *addressee) stage(ctx context.Context, r io.Reader) {
-	a.staged, *a.err = a.in.store.stage(ctx, a.in.prefix, a.in.recipient, io.MultiReader(bytes.NewReader(a.Prefix), r))
+	a.staged, *a.err = a.in.store.stage(ctx, a.in.prefix, a.in.recipient(), io.MultiReader(bytes.NewReader(a.Prefix), r))
 	*a.size = a.staged.Size
 }
 
@@ -289,12 +293,19 @@ func copyTo(to []*io.PipeWriter, r io.Reader) error {
 	}
 }
 
+// inboxKey tells inboxes apart: by name too, for with a server key it counts that the
+// name leads to the account.
+type inboxKey struct {
+	id   eventlog.ID
+	name keyring.NameHash
+}
+
 // inbox is what a process keeps of an account that it only delivers to.
 type inbox struct {
-	store     *Store
-	id        eventlog.ID
+	store *Store
+	inboxKey
 	prefix    string
-	recipient *crypto.Recipient
+	sealTo    atomic.Pointer[crypto.Recipient] // as it was found last
 	committer *eventlog.Committer[struct{}]
 	made      time.Time
 
@@ -320,6 +331,9 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoAccount, err)
 	}
+	if s.keyless {
+		return nil, fmt.Errorf("mailbox: deliver: %w", ErrServerKey)
+	}
 	id, err := s.find(ctx, name)
 	if err != nil {
 		return nil, err
@@ -327,7 +341,8 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 	s.waker.Announce()
 	now := time.Now()
 	s.mu.Lock()
-	in, closed := s.inboxes[id], s.closed
+	key := inboxKey{id, s.nameHashOf(name)}
+	in, closed := s.inboxes[key], s.closed
 	s.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
@@ -336,38 +351,46 @@ func (s *Store) inbox(ctx context.Context, name string) (*inbox, error) {
 		return in, nil
 	}
 	prefix := layout.AccountPrefix(id)
-	recipient, err := s.published(ctx, prefix)
-	if err != nil {
-		return nil, err
-	}
-	log, err := eventlog.New(eventlog.Config{
-		Store: s.blobs, Prefix: prefix, ID: id, Recipient: recipient,
-		Grace: s.opts.Grace, Seen: s.seenHead(id), Now: s.opts.Now, Logger: s.logger,
-	})
-	if err != nil {
-		return nil, err
-	}
 	quota := &quotaNote{}
 	if s.opts.Quotas {
 		if quota, err = s.readQuota(ctx, prefix); err != nil {
 			return nil, err
 		}
 	}
-	in = &inbox{store: s, id: id, prefix: prefix, recipient: recipient, made: now, quota: quota, opening: make(chan struct{}, 1)}
+	in = &inbox{store: s, inboxKey: key, prefix: prefix, made: now, quota: quota, opening: make(chan struct{}, 1)}
+	log, err := eventlog.New(eventlog.Config{
+		Store: s.blobs, Prefix: prefix, ID: id, Delivery: in.delivery,
+		Grace: s.opts.Grace, Seen: s.seenHead(id), Now: s.opts.Now, Logger: s.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
 	in.committer = eventlog.NewCommitter(log, eventlog.Model[struct{}](keyless{}), eventlog.CommitterOptions[struct{}]{
 		Kind: eventlog.Delivered, Logger: s.logger, OnCommit: s.onCommit(), OnReplay: s.onReplay(),
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if other := s.inboxes[id]; other != nil && now.Sub(other.made) < inboxLife {
+	if other := s.inboxes[key]; other != nil && now.Sub(other.made) < inboxLife {
 		return other, nil
 	}
 	if len(s.inboxes) >= maxInboxes {
 		s.dropInbox()
 	}
-	s.inboxes[id] = in
+	s.inboxes[key] = in
 	return in, nil
 }
+
+// delivery returns what adds to the log in an epoch.
+func (in *inbox) delivery(ctx context.Context, e eventlog.Epoch) (eventlog.Delivery, error) {
+	d, err := in.store.deliveryFor(ctx, in.id, e, in.name)
+	if err == nil {
+		in.sealTo.Store(d.Recipient)
+	}
+	return d, err
+}
+
+// recipient returns whom bodies are sealed to, once the inbox is ready.
+func (in *inbox) recipient() *crypto.Recipient { return in.sealTo.Load() }
 
 // dropInbox forgets the inbox that was made first. Called with the mutex.
 func (s *Store) dropInbox() {
@@ -377,7 +400,16 @@ func (s *Store) dropInbox() {
 			oldest = in
 		}
 	}
-	delete(s.inboxes, oldest.id)
+	delete(s.inboxes, oldest.inboxKey)
+}
+
+// dropInboxes forgets those of an account. Called with the mutex.
+func (s *Store) dropInboxes(id eventlog.ID) {
+	for key := range s.inboxes {
+		if key.id == id {
+			delete(s.inboxes, key)
+		}
+	}
 }
 
 // keyless is the model of a log that is only appended to.
@@ -429,6 +461,9 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m state.
 	if notCommitted(err) {
 		in.store.unstage(ctx, in.prefix, m)
 	}
+	if errors.Is(err, eventlog.ErrEnded) {
+		err = fmt.Errorf("mailbox: deliver: %w: %w", ErrGone, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -444,7 +479,7 @@ func (in *inbox) deliver(ctx context.Context, folder string, now int64, m state.
 // opened with.
 func (in *inbox) deliverOpen(ctx context.Context, folder string, now int64, m state.NewMessage, size Held) (done bool, err error) {
 	a := in.store.openAccount(in.id)
-	if a == nil || !a.recipient.Equal(in.recipient) || a.enter() != nil {
+	if a == nil || !a.recipient.Equal(in.recipient()) || a.enter() != nil {
 		return false, nil
 	}
 	defer a.leave()

@@ -28,12 +28,12 @@ var (
 	ErrOverQuota       = errors.New("account is over its quota")
 	ErrNoMessage       = errors.New("no such message")
 	ErrClosed          = errors.New("closed")
-	ErrNoNameKey       = errors.New("no key for account names")
+	ErrGone            = errors.New("account was removed")
 	ErrByToken         = errors.New("not possible with an app token")
 	ErrNoToken         = errors.New("no such token")
 	ErrExpired         = pages.ErrExpired
 	ErrRotated         = errors.New("the account has another identity now: log in again")
-	ErrRotating        = errors.New("another change of the identity was begun and not completed")
+	ErrRotating        = errors.New("another change of the identity was faster")
 	ErrSwappedKey      = errors.New("the identity and the published delivery key do not belong together")
 
 	// What stands against an event that was asked for.

@@ -14,9 +14,9 @@ import (
 	"github.com/letterlock/letterlock/mailbox/internal/golden"
 )
 
-const frozenStore = "testdata/store-v1"
+const frozenStore = "testdata/store-v2"
 
-// A whole store that version 1 wrote: entries of both kinds, a snapshot, entries
+// A whole store that version 2 wrote: entries of both kinds, a snapshot, entries
 // after it, slots and a token. It must open for ever.
 func TestFrozenStoreOpens(t *testing.T) {
 	ctx := t.Context()

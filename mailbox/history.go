@@ -61,7 +61,7 @@ func (h *Account) Log(ctx context.Context, after eventlog.Position) iter.Seq2[Lo
 
 // events says what an entry did.
 func (a *account) events(ctx context.Context, at eventlog.Position) ([]string, error) {
-	entry, err := a.log.ReadEntry(ctx, at)
+	entry, err := a.log.ShowEntry(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +119,8 @@ func describe(e state.Event) []string {
 		text = fmt.Sprintf("restored from an older state: UIDVALIDITY %d and on", e.UIDValidity)
 	case *state.RenewMailbox:
 		text = fmt.Sprintf("begin mailbox %d anew with UIDVALIDITY %d", e.Mailbox, e.UIDValidity)
+	case *state.BeginRekey:
+		text = "begin a change of the identity"
 	case *state.Batch:
 		var out []string
 		for _, e := range e.Events {

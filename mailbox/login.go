@@ -19,6 +19,7 @@ import (
 
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/keyring"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 	"github.com/letterlock/letterlock/mailbox/observe"
@@ -43,7 +44,7 @@ func CanonicalAccount(name string) (string, error) {
 
 // An object under name/ says which account has the name:
 //
-//	version 1 | account ID (16) | name sealed under the name key, or nothing
+//	version 1 | account ID (16) | name sealed with the server key, or nothing
 const nameVersion = 1
 
 // find returns the account that has a name.
@@ -88,12 +89,12 @@ func (s *Store) Lookup(ctx context.Context, name string) error {
 }
 
 // Accounts yields the names of all accounts, in no order. It needs
-// [Options.NameKey] ([ErrNoNameKey]); accounts that were made without that key,
-// or with another one, are left out.
+// [Options.ServerKey] ([ErrServerKey]); accounts that were made without it, or with
+// another one, are left out.
 func (s *Store) Accounts(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		if s.nameKey.IsZero() {
-			yield("", ErrNoNameKey)
+		if len(s.keys) == 0 {
+			yield("", fmt.Errorf("mailbox: list accounts: %w", ErrServerKey))
 			return
 		}
 		for info, err := range s.blobs.List(ctx, layout.NameFolder, "") {
@@ -110,8 +111,8 @@ func (s *Store) Accounts(ctx context.Context) iter.Seq2[string, error] {
 				}
 				continue
 			}
-			name, err := s.nameKey.Open(nil, b[17:], []byte(info.Name))
-			if err == nil && !yield(string(name), nil) {
+			name, by, err := s.sealedName(ctx, info.Name, b)
+			if (err != nil || by >= 0) && !yield(name, err) {
 				return
 			}
 		}
@@ -121,6 +122,9 @@ func (s *Store) Accounts(ctx context.Context) iter.Seq2[string, error] {
 // CreateAccount makes an account with an empty INBOX. It fails with
 // [ErrAccountExists], [ErrBadName], or for an empty password.
 func (s *Store) CreateAccount(ctx context.Context, name string, password []byte) (err error) {
+	if err := s.needsKey(); err != nil {
+		return err
+	}
 	if name, err = CanonicalAccount(name); err != nil {
 		return err
 	}
@@ -135,19 +139,19 @@ func (s *Store) CreateAccount(ctx context.Context, name string, password []byte)
 	}
 	defer identity.Wipe()
 	id := eventlog.ID(crypto.NewKey().Bytes()[:16])
-	slot, err := crypto.NewPasswordSlot(ctx, identity, id, password, s.opts.Password, s.opts.Pool)
+	slot, err := crypto.NewPasswordSlot(ctx, identity, id, password, s.opts.Password, s.opts.Pool, s.keys...)
 	if err != nil {
 		return err
 	}
-	if err := s.create(ctx, id, identity, slot); err != nil {
+	if err := s.create(ctx, id, name, identity, slot); err != nil {
 		// Nothing found the account yet, so that nothing of it is missed.
-		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id, ""))
+		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id, "", ""))
 	}
 	return s.claimName(ctx, name, id)
 }
 
 // create writes an account's objects, except for its name.
-func (s *Store) create(ctx context.Context, id eventlog.ID, identity *crypto.Identity, slot *crypto.Slot) error {
+func (s *Store) create(ctx context.Context, id eventlog.ID, name string, identity *crypto.Identity, slot *crypto.Slot) error {
 	prefix := layout.AccountPrefix(id)
 	put := func(object string, b []byte) error {
 		if err := s.blobs.Create(ctx, object, bytes.NewReader(b)); err != nil {
@@ -155,14 +159,22 @@ func (s *Store) create(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 		}
 		return nil
 	}
-	if err := put(prefix+layout.PublishedKey, []byte(identity.Recipient().String()+"\n")); err != nil {
+	terms := eventlog.TermsOpen
+	if len(s.keys) > 0 {
+		terms = eventlog.TermsClosed
+	}
+	if err := s.publish(ctx, id, 1, identity, terms, s.nameHashOf(name)); err != nil {
+		return err
+	}
+	ring := keyring.RingName(prefix, identity.Recipient())
+	if err := put(ring, keyring.SealRing(identity, ring, nil)); err != nil {
 		return err
 	}
 	if err := put(slotName(prefix, slot), slot.Marshal()); err != nil {
 		return err
 	}
 	log, err := eventlog.New(eventlog.Config{
-		Store: s.blobs, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: identity}, Now: s.opts.Now, Logger: s.logger,
+		Store: s.blobs, Prefix: prefix, ID: id, Keys: &eventlog.Keys{Identity: identity}, Terms: terms, Now: s.opts.Now, Logger: s.logger,
 	})
 	if err != nil {
 		return err
@@ -176,17 +188,9 @@ func (s *Store) create(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 func (s *Store) claimName(ctx context.Context, name string, id eventlog.ID) error {
 	err := s.nameAccount(ctx, name, id)
 	if errors.Is(err, ErrAccountExists) {
-		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id, ""))
+		return errors.Join(err, s.erase(context.WithoutCancel(ctx), id, "", ""))
 	}
 	return err // the name may yet appear, and then the account must be whole
-}
-
-func (s *Store) published(ctx context.Context, prefix string) (*crypto.Recipient, error) {
-	p, err := s.publication(ctx, prefix, nil)
-	if err != nil {
-		return nil, err
-	}
-	return p.recipient, nil
 }
 
 // Slots of passwords and of tokens are told apart by name, so that a login with
@@ -236,30 +240,44 @@ func (s *Store) LoginFrom(ctx context.Context, from netip.Addr, name string, sec
 }
 
 func (s *Store) login(ctx context.Context, from netip.Addr, name string, secret []byte) (*Account, error) {
-	who, err := s.identify(ctx, from, name, secret)
-	if err != nil {
-		return nil, err
-	}
-	a, err := s.attach(ctx, who.id, who.identity, who.name)
-	if who.remembered != nil && (errors.Is(err, ErrRotated) || errors.Is(err, ErrSwappedKey)) {
-		// The password may be that of the next identity too.
-		s.verified.Forget(who.id, *who.remembered)
-		if who, err = s.identify(ctx, from, name, secret); err != nil {
+	refused := map[crypto.SlotID]bool{}
+	var last error
+	for {
+		who, err := s.identify(ctx, from, name, secret, refused)
+		if last != nil && errors.Is(err, ErrAuth) {
+			return nil, last // nothing else opens
+		}
+		if err != nil {
 			return nil, err
 		}
-		a, err = s.attach(ctx, who.id, who.identity, who.name)
-	}
-	if err == nil {
-		a.byToken = who.byToken
-		s.sawLogin(who.id)
-		if who.outdated != nil {
-			a.account.renewPassword(ctx, who.outdated, secret)
+		c, err := s.claimant(ctx, who.id, who.identity, who.name, who.slot)
+		if err != nil {
+			return nil, err
 		}
+		a, err := s.attach(ctx, c)
+		if err == nil {
+			a.byToken = who.byToken
+			s.sawLogin(who.id)
+			if who.outdated != nil {
+				a.account.renewPassword(ctx, who.outdated, secret)
+			}
+			return a, nil
+		}
+		notNow := errors.Is(err, eventlog.ErrNotInEffect)
+		if who.byToken && (notNow || errors.Is(err, ErrRotated)) {
+			return nil, ErrAuth // a token of another identity is revoked, or not valid yet
+		}
+		if who.slot == nil || !notNow && !errors.Is(err, ErrRotated) && !errors.Is(err, ErrSwappedKey) {
+			return nil, err
+		}
+		// A change of identity that was interrupted leaves slots of both: the password may
+		// be that of the other one too.
+		if last = err; notNow {
+			last = ErrAuth
+		}
+		s.verified.Forget(who.id, *who.slot)
+		refused[*who.slot] = true
 	}
-	if errors.Is(err, ErrRotated) && who.byToken {
-		return nil, ErrAuth // a token of the identity before is revoked
-	}
-	return a, err
 }
 
 // identified is an account that somebody has a secret of.
@@ -269,12 +287,12 @@ type identified struct {
 	identity *crypto.Identity
 	byToken  bool
 
-	remembered *crypto.SlotID // that the password was known to open; nil if that was tried
-	outdated   *crypto.Slot   // that the password opened, if its parameters are not today's
+	slot     *crypto.SlotID // that the password opened
+	outdated *crypto.Slot   // the same, if its parameters or server key are not today's
 }
 
-// identify opens a slot of the account with a name.
-func (s *Store) identify(ctx context.Context, from netip.Addr, name string, secret []byte) (who identified, err error) {
+// identify opens a slot of the account with a name, but none of those refused.
+func (s *Store) identify(ctx context.Context, from netip.Addr, name string, secret []byte, refused map[crypto.SlotID]bool) (who identified, err error) {
 	who.name, err = CanonicalAccount(name)
 	if err == nil {
 		who.id, err = s.find(ctx, who.name)
@@ -296,7 +314,7 @@ func (s *Store) identify(ctx context.Context, from netip.Addr, name string, secr
 	if who.byToken {
 		who.identity, err = s.openToken(ctx, who.id, token)
 	} else {
-		err = s.openPassword(ctx, &who, s.requester(from, who.id), secret)
+		err = s.openPassword(ctx, &who, s.requester(from, who.id), secret, refused)
 	}
 	if errors.Is(err, crypto.ErrWrongSecret) {
 		err = ErrAuth
@@ -316,12 +334,12 @@ func (s *Store) openToken(ctx context.Context, id eventlog.ID, token crypto.Toke
 }
 
 // openPassword opens a slot of the account who.id.
-func (s *Store) openPassword(ctx context.Context, who *identified, asks crypto.Requester, password []byte) error {
+func (s *Store) openPassword(ctx context.Context, who *identified, asks crypto.Requester, password []byte, refused map[crypto.SlotID]bool) error {
 	prefix := layout.AccountPrefix(who.id) + passwordSlots
-	if slotID, key, ok := s.verified.Lookup(who.id, password); ok {
+	if slotID, key, ok := s.verified.Lookup(who.id, password); ok && !refused[slotID] {
 		slot, err := s.slot(ctx, prefix+slotID.String())
 		if err == nil {
-			who.remembered = &slotID
+			who.slot = &slotID
 			who.identity, err = slot.OpenWithKey(who.id, key)
 			return err
 		}
@@ -330,14 +348,14 @@ func (s *Store) openPassword(ctx context.Context, who *identified, asks crypto.R
 		}
 		s.verified.Forget(who.id, slotID) // the password was changed
 	}
-	err := s.findPassword(ctx, who, asks, password)
+	err := s.findPassword(ctx, who, asks, password, refused)
 	if errors.Is(err, fs.ErrNotExist) { // a slot was deleted since they were listed: another has come
-		err = s.findPassword(ctx, who, asks, password)
+		err = s.findPassword(ctx, who, asks, password, refused)
 	}
 	return err
 }
 
-func (s *Store) findPassword(ctx context.Context, who *identified, asks crypto.Requester, password []byte) error {
+func (s *Store) findPassword(ctx context.Context, who *identified, asks crypto.Requester, password []byte, refused map[crypto.SlotID]bool) error {
 	var names []string
 	for info, err := range s.blobs.List(ctx, layout.AccountPrefix(who.id)+passwordSlots, "") {
 		if err != nil {
@@ -351,88 +369,51 @@ func (s *Store) findPassword(ctx context.Context, who *identified, asks crypto.R
 		return s.passwords.Dummy(ctx, asks, who.id, password, s.opts.Pool)
 	}
 	renewedLast(names)
-	return s.tryPassword(ctx, who, asks, names, password)
+	return s.tryPassword(ctx, who, asks, names, password, refused)
 }
 
-// tryPassword opens the slots that a password opens. A change of identity that was
-// interrupted leaves several: if one has the identity that is to come it is
-// returned, for the login is to complete the change; else the one in effect.
-func (s *Store) tryPassword(ctx context.Context, who *identified, asks crypto.Requester, names []string, password []byte) (err error) {
+// tryPassword opens the first slot that a password opens.
+func (s *Store) tryPassword(ctx context.Context, who *identified, asks crypto.Requester, names []string, password []byte, refused map[crypto.SlotID]bool) error {
 	id := who.id
-	var found *crypto.Identity
 	failed := crypto.ErrWrongSecret
-	var wanted []*crypto.Recipient
-	if len(names) > 1 {
-		if wanted, err = s.wanted(ctx, layout.AccountPrefix(id)); err != nil {
-			return err
-		}
-	}
-	best := 0 // place of found in wanted
 	for _, name := range names {
 		slot, err := s.slot(ctx, name)
 		if err != nil {
 			failed = err
 			continue
 		}
+		if refused[slot.ID] {
+			continue
+		}
 		s.passwords.Saw(id, slot.Params)
-		key, err := slot.PasswordKey(ctx, asks, password, s.opts.Pool)
+		key, err := slot.PasswordKey(ctx, asks, password, s.opts.Pool, s.keys...)
 		if err != nil {
-			if found != nil {
-				found.Wipe()
-			}
 			return err
 		}
-		identity, err := slot.OpenWithKey(id, key)
+		who.identity, err = slot.OpenWithKey(id, key)
+		if errors.Is(err, crypto.ErrWrongSecret) {
+			continue
+		}
 		if err != nil {
-			if !errors.Is(err, crypto.ErrWrongSecret) {
-				failed = err
-			}
+			failed = err
 			continue
 		}
-		place := slices.IndexFunc(wanted, identity.Recipient().Equal)
-		if place < 0 {
-			place = len(wanted)
-		}
-		if found != nil && place >= best {
-			identity.Wipe()
-			continue
-		}
-		if found != nil {
-			found.Wipe()
-		}
-		who.outdated = nil
-		if slot.Params != s.passwords.Today() {
+		who.slot = &slot.ID
+		if slot.Params != s.passwords.Today() || slot.KeyID != s.slotKey() {
 			who.outdated = slot
 		}
-		if found, best = identity, place; place < max(len(wanted), 1) {
-			s.verified.Remember(id, slot.ID, password, key)
-		}
-		if place == 0 {
-			break
-		}
+		s.verified.Remember(id, slot.ID, password, key)
+		return nil
 	}
-	if found == nil {
-		return failed
-	}
-	who.identity = found
-	return nil
+	return failed
 }
 
-// wanted returns the recipients of the identities that a login may open the account
-// with, the best first: one that is to come, and the one in effect.
-func (s *Store) wanted(ctx context.Context, prefix string) ([]*crypto.Recipient, error) {
-	p, err := s.publication(ctx, prefix, nil)
-	if err != nil {
-		return nil, err
+// slotKey returns the server key that new password slots need.
+func (s *Store) slotKey() crypto.KeyID {
+	if len(s.keys) == 0 {
+		return crypto.KeyID{}
 	}
-	next, err := s.readPublication(ctx, prefix, p.number+1, nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		return []*crypto.Recipient{p.recipient}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return []*crypto.Recipient{next.recipient, p.recipient}, nil
+	return s.keys[0].ID
 }
 
 func (s *Store) slot(ctx context.Context, object string) (*crypto.Slot, error) {
@@ -462,38 +443,44 @@ func (s *Store) OpenAccount(ctx context.Context, name string, identity *crypto.I
 	if err != nil {
 		return nil, err
 	}
-	own, err := crypto.ParseIdentity(identity.Export()) // the caller keeps theirs
+	return s.openBy(ctx, id, identity, name)
+}
+
+// openBy opens an account with an identity that stays the caller's.
+func (s *Store) openBy(ctx context.Context, id eventlog.ID, identity *crypto.Identity, name string) (*Account, error) {
+	own, err := crypto.ParseIdentity(identity.Export())
 	if err != nil {
 		return nil, err
 	}
-	return s.attach(ctx, id, own, name)
+	c, err := s.claimant(ctx, id, own, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.attach(ctx, c)
 }
 
 // OpenIdentity opens the account that an identity is of, whatever its name: all
-// that is left may be the store and the identity. It reads one object of each
-// account, and fails with [ErrNoAccount] if the identity is of none. The handle
-// has no name.
+// that is left may be the store and the identity. It costs two requests for each
+// account, and fails with [ErrNoAccount] if the identity is of none. The handle has no
+// name. It needs no server key.
 func (s *Store) OpenIdentity(ctx context.Context, identity *crypto.Identity) (*Account, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
+	mine := identity.Recipient()
 	for id, err := range s.accountIDs(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		recipient, err := s.published(ctx, layout.AccountPrefix(id))
+		claims, err := s.claims(ctx, id, mine)
 		if err != nil && ctx.Err() == nil {
 			continue // what a failed attempt left, or damage of another account
 		}
 		if err != nil {
 			return nil, err
 		}
-		if recipient.Equal(identity.Recipient()) {
-			own, err := crypto.ParseIdentity(identity.Export()) // the caller keeps theirs
-			if err != nil {
-				return nil, err
-			}
-			return s.attach(ctx, id, own, "")
+		if slices.ContainsFunc(claims, mine.Equal) {
+			return s.openBy(ctx, id, identity, "")
 		}
 	}
 	return nil, ErrNoAccount

@@ -15,7 +15,7 @@ import (
 	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/crypto"
 	"github.com/letterlock/letterlock/eventlog"
-	"github.com/letterlock/letterlock/mailbox/internal/layout"
+	"github.com/letterlock/letterlock/mailbox/internal/keyring"
 )
 
 // A password verified lately, and a token, cost no derivation; a wrong secret
@@ -112,7 +112,7 @@ func TestPlantedObjects(t *testing.T) {
 		_, err = s.Login(ctx, "ann", []byte("known"))
 		require.ErrorIs(t, err, ErrSwappedKey)
 		require.NoError(t, login(t, s, "ann").Close())
-		replace(t, blobs, prefix+layout.PublishedKey, []byte(other.Recipient().String()+"\n"))
+		replace(t, blobs, keyring.Name{Epoch: 1, Claim: true}.Object(prefix), keyring.EncodeClaim(other.Recipient()))
 		_, err = s.Login(ctx, "ann", []byte("known"))
 		require.Error(t, err)
 		if open {

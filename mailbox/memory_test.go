@@ -39,7 +39,7 @@ func newTokenUser(t testing.TB, s *Store, name string) crypto.Token {
 	id := eventlog.ID(crypto.NewKey().Bytes()[:16])
 	slot, token, err := crypto.NewTokenSlot(identity, id, "")
 	require.NoError(t, err)
-	require.NoError(t, s.create(context.Background(), id, identity, slot))
+	require.NoError(t, s.create(context.Background(), id, name, identity, slot))
 	require.NoError(t, s.claimName(context.Background(), name, id))
 	return token
 }

@@ -2,7 +2,9 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/letterlock/letterlock/eventlog"
 	"github.com/letterlock/letterlock/mailbox/internal/state"
@@ -17,6 +19,7 @@ func (m model) Load(ctx context.Context, l *eventlog.Log) (*state.Account, error
 	if err != nil {
 		return nil, err
 	}
+	m.account.interrupted = snap == nil || snap.Ahead
 	if snap == nil {
 		l.Seek(eventlog.Head{})
 		return &state.Account{}, nil
@@ -45,9 +48,13 @@ func (a *account) latestSnapshot(ctx context.Context, l *eventlog.Log) (*eventlo
 	if err != nil {
 		return nil, err
 	}
-	for i := len(snaps) - 1; i >= 0; i-- {
-		if snaps[i] < avoid.from || snaps[i] > avoid.to {
-			return l.ReadSnapshot(ctx, snaps[i])
+	for _, at := range slices.Backward(snaps) {
+		if at >= avoid.from && at <= avoid.to {
+			continue
+		}
+		snap, err := l.ReadSnapshot(ctx, at)
+		if !errors.Is(err, eventlog.ErrOtherIdentity) {
+			return snap, err
 		}
 	}
 	return nil, nil

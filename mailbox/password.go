@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"slices"
@@ -92,7 +93,7 @@ func (s *Store) sampleSlot(ctx context.Context, id eventlog.ID) error {
 }
 
 // renewPassword replaces the slot that a password opened by one with the
-// parameters of today. That it failed is no reason to refuse the login.
+// parameters and the server key of today. That it failed is no reason to refuse the login.
 func (a *account) renewPassword(ctx context.Context, old *crypto.Slot, password []byte) {
 	if err := a.tryRenewPassword(ctx, old, password); err != nil {
 		a.store.logger.Warn("password slot was not renewed", "object", slotName(a.prefix, old), "error", err)
@@ -101,7 +102,10 @@ func (a *account) renewPassword(ctx context.Context, old *crypto.Slot, password 
 
 func (a *account) tryRenewPassword(ctx context.Context, old *crypto.Slot, password []byte) error {
 	s := a.store
-	next, key, err := old.Renew(ctx, a.identity, a.id, password, s.opts.Password, s.opts.Pool)
+	if err := s.needsKey(); err != nil {
+		return nil // it would need less than the old one
+	}
+	next, key, err := old.Renew(ctx, a.identity, a.id, password, s.opts.Password, s.opts.Pool, s.keys...)
 	if err != nil {
 		return err
 	}
@@ -109,7 +113,7 @@ func (a *account) tryRenewPassword(ctx context.Context, old *crypto.Slot, passwo
 	if errors.Is(err, fs.ErrExist) {
 		// Another process renews it, or was interrupted while it did.
 		if next, err = s.slot(ctx, slotName(a.prefix, next)); err == nil {
-			key, err = next.PasswordKey(ctx, crypto.Requester{Recent: a.id}, password, s.opts.Pool)
+			key, err = next.PasswordKey(ctx, crypto.Requester{Recent: a.id}, password, s.opts.Pool, s.keys...)
 		}
 		if err == nil {
 			_, err = next.OpenWithKey(a.id, key)
@@ -173,6 +177,17 @@ func successor(name string) string {
 		return ""
 	}
 	return prefix + passwordSlots + id.Successor().String()
+}
+
+// slotNames lists slots.
+func (s *Store) slotNames(ctx context.Context, prefix string) (out []string, err error) {
+	for info, err := range s.blobs.List(ctx, prefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("mailbox: list slots: %w", err)
+		}
+		out = append(out, info.Name)
+	}
+	return out, nil
 }
 
 // deleteSlots deletes slots, and what another process may be replacing them by at

@@ -228,7 +228,7 @@ func (s *Store) forgetQuota(id eventlog.ID) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.inboxes, id)
+	s.dropInboxes(id)
 }
 
 func quotaName(prefix string, n uint64) string { return fmt.Sprintf("%s%016d", prefix, n) }

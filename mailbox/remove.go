@@ -14,6 +14,7 @@ import (
 
 	"github.com/letterlock/letterlock/blob"
 	"github.com/letterlock/letterlock/eventlog"
+	"github.com/letterlock/letterlock/mailbox/internal/keyring"
 	"github.com/letterlock/letterlock/mailbox/internal/layout"
 )
 
@@ -21,10 +22,12 @@ import (
 //
 //  1. gone/<id>: the account is being removed, and since when. From here on it
 //     can only go, whoever finishes it.
-//  2. Its slots and published keys: nobody can log in or begin a delivery.
-//  3. Its name: it can be given to another account, with another ID.
-//  4. All else below acct/<id>/.
-//  5. A grace time later, what calls that were under way had still written, another
+//  2. A tombstone ends its log: whoever has it open, or delivers to it, conflicts with
+//     that and notices.
+//  3. Its slots and published keys: nobody can log in or begin a delivery.
+//  4. Its name: it can be given to another account, with another ID.
+//  5. All else below acct/<id>/, but the tombstone.
+//  6. A grace time later, the tombstone, what calls that were under way had still written, another
 //     name that it may have had, and then gone/<id>.
 //
 // A delivery that began before, and ends after, adds to an account that has no
@@ -53,23 +56,76 @@ func (s *Store) DeleteAccount(ctx context.Context, name string) error {
 		return err
 	}
 	ctx = blob.Freeing(ctx)
+	if s.keyless {
+		return fmt.Errorf("mailbox: remove account: %w", ErrServerKey) // it cannot end the log
+	}
 	g := gone{id: id, since: s.opts.Now(), name: s.nameHash(name)}
 	err = s.blobs.Create(ctx, layout.RemovedName(id), bytes.NewReader(g.encode()))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("mailbox: remove account: %w", err)
 	}
+	if err := s.endLog(ctx, id, s.nameHashOf(name)); err != nil {
+		return err
+	}
+	s.waker.Publish(id)
 	s.expel(id)
-	if err := s.erase(ctx, id, layout.SlotFolder, layout.KeyFolder); err != nil {
+	if err := s.erase(ctx, id, "", layout.SlotFolder, layout.KeyFolder); err != nil {
 		return err
 	}
 	if err := s.unname(ctx, g); err != nil {
 		return err
 	}
-	if err := s.erase(ctx, id, ""); err != nil {
+	return s.eraseButLast(ctx, id)
+}
+
+// endLog appends the tombstone. An account whose log cannot be ended so, because it is
+// damaged or somebody else wrote to it, is removed all the same.
+func (s *Store) endLog(ctx context.Context, id eventlog.ID, name keyring.NameHash) error {
+	log, err := eventlog.New(eventlog.Config{
+		Store: s.blobs, Prefix: layout.AccountPrefix(id), ID: id, Grace: s.opts.Grace, Now: s.opts.Now, Logger: s.logger,
+		Delivery: func(ctx context.Context, e eventlog.Epoch) (eventlog.Delivery, error) {
+			return s.deliveryFor(ctx, id, e, name)
+		},
+	})
+	if err != nil {
 		return err
 	}
-	s.waker.Publish(id)
-	return nil
+	var end eventlog.Entry
+	if _, err = log.FindHead(ctx); err == nil {
+		end, err = log.End(ctx)
+	}
+	switch {
+	case err == nil:
+		s.committed(id, end.Head)
+		return nil
+	case errors.Is(err, eventlog.ErrEnded), errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, eventlog.ErrCorrupt), errors.Is(err, ErrUnsigned), errors.Is(err, eventlog.ErrRolledBack):
+		s.logger.Warn("removes an account whose log it cannot end", "account", id, "error", err)
+		return nil
+	}
+	return fmt.Errorf("mailbox: remove account: %w", err)
+}
+
+// eraseButLast deletes all that lies below an account's prefix but the last entry of
+// its log.
+func (s *Store) eraseButLast(ctx context.Context, id eventlog.ID) error {
+	last, err := s.lastName(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.erase(ctx, id, last, "")
+}
+
+// lastName returns the name of the last entry of an account's log, "" if it has none.
+func (s *Store) lastName(ctx context.Context, id eventlog.ID) (last string, err error) {
+	for info, err := range s.blobs.List(ctx, layout.AccountPrefix(id)+eventlog.EntryFolder(""), "") {
+		if err != nil {
+			return "", fmt.Errorf("mailbox: erase account: %w", err)
+		}
+		last = info.Name
+	}
+	return last, nil
 }
 
 // unname deletes an account's name, if it still is this account's.
@@ -99,7 +155,7 @@ func (s *Store) expel(id eventlog.ID) {
 	s.mu.Lock()
 	l := s.accounts[id]
 	delete(s.accounts, id)
-	delete(s.inboxes, id)
+	s.dropInboxes(id)
 	s.mu.Unlock()
 	if l == nil {
 		return
@@ -169,7 +225,7 @@ func (s *Store) Sweep(ctx context.Context, o SweepOptions) (SweepReport, error) 
 		}
 		g, err := s.readGone(ctx, info.Name)
 		if err == nil {
-			err = s.sweep(ctx, g, o.DryRun, &rep)
+			err = s.sweep(ctx, g, o.DryRun, s.opts.Now().Sub(g.since) >= s.opts.Grace, &rep)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return rep, err
@@ -209,11 +265,21 @@ func (s *Store) trim(ctx context.Context, id eventlog.ID, rep *SweepReport) erro
 	return err
 }
 
-func (s *Store) sweep(ctx context.Context, g gone, dry bool, rep *SweepReport) error {
-	left := 0
+// sweep erases what is left of a removed account: within Grace, all but the tombstone.
+func (s *Store) sweep(ctx context.Context, g gone, dry, past bool, rep *SweepReport) error {
+	left, keep := 0, ""
+	if !past {
+		var err error
+		if keep, err = s.lastName(ctx, g.id); err != nil {
+			return err
+		}
+	}
 	for info, err := range s.blobs.List(ctx, layout.AccountPrefix(g.id), "") {
 		if err != nil {
 			return fmt.Errorf("mailbox: sweep: %w", err)
+		}
+		if info.Name == keep {
+			continue
 		}
 		left++
 		rep.Objects++
@@ -226,7 +292,7 @@ func (s *Store) sweep(ctx context.Context, g gone, dry bool, rep *SweepReport) e
 		return nil
 	}
 	if left > 0 {
-		return s.erase(ctx, g.id, layout.SlotFolder, layout.KeyFolder, "")
+		return s.erase(ctx, g.id, keep, layout.SlotFolder, layout.KeyFolder, "")
 	}
 	return nil
 }
@@ -302,8 +368,9 @@ func (s *Store) readGone(ctx context.Context, object string) (g gone, err error)
 // eraseBatch is how many objects are deleted by one call.
 const eraseBatch = 256
 
-// erase deletes what lies below an account's prefix, folder after folder.
-func (s *Store) erase(ctx context.Context, id eventlog.ID, folders ...string) error {
+// erase deletes what lies below an account's prefix, folder after folder, but one
+// object if keep is not empty.
+func (s *Store) erase(ctx context.Context, id eventlog.ID, keep string, folders ...string) error {
 	for _, folder := range folders {
 		var batch []string
 		flush := func() error {
@@ -316,6 +383,9 @@ func (s *Store) erase(ctx context.Context, id eventlog.ID, folders ...string) er
 		for info, err := range s.blobs.List(ctx, layout.AccountPrefix(id)+folder, "") {
 			if err != nil {
 				return fmt.Errorf("mailbox: erase account: %w", err)
+			}
+			if info.Name == keep {
+				continue
 			}
 			if batch = append(batch, info.Name); len(batch) == eraseBatch {
 				if err := flush(); err != nil {

@@ -30,6 +30,9 @@ func (s *Store) RenameAccount(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.needsKey(); err != nil {
+		return err
+	}
 	if from == to {
 		return nil
 	}
@@ -37,6 +40,9 @@ func (s *Store) RenameAccount(ctx context.Context, from, to string) error {
 	case err == nil && there != id:
 		return ErrAccountExists
 	case errors.Is(err, ErrNoAccount):
+		if err := s.vouchAs(ctx, id, s.nameHashOf(from), s.nameHashOf(to)); err != nil {
+			return err
+		}
 		if err := s.nameAccount(ctx, to, id); err != nil {
 			return err
 		}
@@ -46,7 +52,7 @@ func (s *Store) RenameAccount(ctx context.Context, from, to string) error {
 	if err := s.blobs.Delete(ctx, s.nameHash(from)); err != nil {
 		return fmt.Errorf("mailbox: rename account: the old name is still there: %w", err)
 	}
-	return nil
+	return s.unvouch(ctx, id, s.nameHashOf(from))
 }
 
 // nameAccount makes a name lead to an account. [ErrAccountExists] says that it
@@ -54,8 +60,8 @@ func (s *Store) RenameAccount(ctx context.Context, from, to string) error {
 func (s *Store) nameAccount(ctx context.Context, name string, id eventlog.ID) error {
 	b := append([]byte{nameVersion}, id[:]...)
 	object := s.nameHash(name)
-	if !s.nameKey.IsZero() {
-		b = s.nameKey.Seal(b, []byte(name), []byte(object))
+	if len(s.keys) > 0 {
+		b = s.keys[0].Names.Seal(b, []byte(name), []byte(object))
 	}
 	err := s.blobs.Create(ctx, object, bytes.NewReader(b))
 	if err == nil {

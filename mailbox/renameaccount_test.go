@@ -35,7 +35,7 @@ func (s *stuck) Delete(ctx context.Context, names ...string) error {
 func TestRenameAccount(t *testing.T) {
 	ctx := t.Context()
 	blobs := &stuck{Store: memblob.New()}
-	s, err := Open(ctx, blobs, Options{Password: cheap, NameKey: crypto.NewKey()})
+	s, err := Open(ctx, blobs, Options{Password: cheap, ServerKey: crypto.NewServerKey()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	a := newUser(t, s, "ann")

@@ -50,8 +50,6 @@ func (h *Account) Repair(ctx context.Context) (RepairReport, error) {
 // repairHost is an account as package check needs it to repair it.
 type repairHost struct{ gcHost }
 
-func (h repairHost) NewLog() (*eventlog.Log, error) { return h.account.newLog() }
-
 func (h repairHost) Rebase(ctx context.Context, head eventlog.Head, s *state.Account) error {
 	if _, err := h.account.committer.CatchUp(ctx); err != nil {
 		return err

@@ -25,8 +25,7 @@ func (h *Account) useSecrets() (*account, error) {
 
 // SetPassword replaces the account's password. Nothing is re-encrypted: one slot
 // is added, then the others are deleted. Sessions and tokens go on. It fails with
-// [ErrByToken]; with [ErrRotated] if the account has another identity now; and with
-// [ErrRotating] while a change of it is not completed, whose slot must not be deleted.
+// [ErrByToken], and with [ErrRotated] if the account has another identity now.
 func (h *Account) SetPassword(ctx context.Context, password []byte) error {
 	a, err := h.useSecrets()
 	if err != nil {
@@ -35,7 +34,10 @@ func (h *Account) SetPassword(ctx context.Context, password []byte) error {
 	defer a.leave()
 	ctx = blob.Freeing(ctx) // a password that leaked must not wait for a larger disk
 	s := a.store
-	slot, err := crypto.NewPasswordSlot(ctx, a.identity, a.id, password, s.opts.Password, s.opts.Pool)
+	if err := s.needsKey(); err != nil {
+		return err
+	}
+	slot, err := crypto.NewPasswordSlot(ctx, a.identity, a.id, password, s.opts.Password, s.opts.Pool, s.keys...)
 	if err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func (h *Account) SetPassword(ctx context.Context, password []byte) error {
 	}
 	err = s.blobs.Create(ctx, slotName(a.prefix, slot), bytes.NewReader(slot.Marshal()))
 	if err == nil {
-		err = a.keepsIdentity(ctx)
+		err = a.catchUp(ctx) // does the account still have this identity?
 	}
 	if err != nil {
 		// It may be there all the same; a login looks at few slots only.
@@ -156,8 +158,8 @@ func (h *Account) Recovery() (string, error) {
 
 // labelBefore reports whether a slot is of an identity that the account had before.
 func (a *account) labelBefore(slot *crypto.Slot) bool {
-	for _, r := range a.before {
-		if _, err := slot.Label(r.identity); err == nil {
+	for _, i := range a.before {
+		if _, err := slot.Label(i); err == nil {
 			return true
 		}
 	}

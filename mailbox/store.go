@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,10 +29,25 @@ import (
 type Options struct {
 	Logger *slog.Logger // what went wrong without failing a call; default none
 
-	// NameKey lets [Store.Accounts] list names: they are sealed under it when
-	// accounts are made. Keep it outside the store. Without it the store knows
-	// accounts only by a salted hash of their names.
-	NameKey crypto.Key
+	// ServerKey authenticates what is kept: mail is delivered only to where a server
+	// with the key led its name, and only such a server delivers. It also seals the
+	// names that [Store.Accounts] lists, and whoever has a copy of the store cannot
+	// test passwords without it. Keep it outside the store; all servers need the same.
+	// A store without accounts takes the key that it is opened with first; see
+	// [AdoptServerKey] for others. Once it has one, Open without it is [ErrServerKey].
+	ServerKey crypto.ServerKey
+	// OtherServerKey is one more that the store has, while a key is replaced by
+	// another: first all servers get both, then the new one comes first, [Store.Rekey],
+	// and when [Store.KeyStatus] says that nothing needs it the other one is dropped.
+	OtherServerKey crypto.ServerKey
+	// DeliveryKey, and OtherDeliveryKey, in the place of server keys let a process
+	// deliver, and nothing else that needs one. See [Store.DeliveryKey].
+	DeliveryKey      crypto.DirectoryKey
+	OtherDeliveryKey crypto.DirectoryKey
+	// WithoutServerKey opens a store that has a server key without it: to check it, and
+	// to open accounts by their identity or a token. Deliveries and whatever writes
+	// secrets fail with [ErrServerKey].
+	WithoutServerKey bool
 
 	Password crypto.PasswordParams // of new passwords
 	Pool     *crypto.Pool          // of password derivations; default the process's
@@ -68,10 +84,12 @@ type Store struct {
 	logger   *slog.Logger
 	salt     []byte
 	restored bool // from an older state, some time: accounts look whether they were told
-	nameKey  crypto.Key
 	cache    *pages.Cache
 	verified *crypto.Verified
 
+	keys      []*crypto.StoreKey    // of the server; the first seals
+	directory []crypto.DirectoryKey // what delivers of them, or of who only delivers
+	keyless   bool                  // the store has a server key and this process does not
 	passwords *crypto.Costs
 	sampled   atomic.Bool // passwords has seen a sample of the accounts
 
@@ -85,7 +103,7 @@ type Store struct {
 	closed   bool
 	accounts map[eventlog.ID]*loading
 	known    map[eventlog.ID]known
-	inboxes  map[eventlog.ID]*inbox
+	inboxes  map[inboxKey]*inbox
 	retiring sync.WaitGroup // accounts that are being closed
 
 	upkeeping  bool           // upkeep was started
@@ -101,6 +119,7 @@ type Store struct {
 // known is what a process remembers of an account, open or not.
 type known struct {
 	head    eventlog.Head     // the furthest seen: a log never gets shorter
+	epoch   eventlog.Epoch    // of its log, when it was opened last
 	recents map[MailboxID]UID // shown to sessions, but not yet said in the log
 	collect time.Time         // when to look next whether a collection is due
 	login   bool              // somebody logged in
@@ -116,11 +135,12 @@ type loading struct {
 	ready   chan struct{} // closed when account or err is set
 	account *account
 	err     error
-	refs    int // protected by Store.mu
+	by      *crypto.Recipient // of the identity that it is opened with
+	refs    int               // protected by Store.mu
 }
 
 const (
-	formatVersion = "letterlock store 1\n"
+	formatVersion = "letterlock store 2\n"
 	saltSize      = 32
 
 	defaultCache = 8 << 20
@@ -130,6 +150,11 @@ const (
 // Open returns the accounts of a blob store, and makes an empty store ready on
 // first use. Close it when all accounts are closed.
 func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
+	return open(ctx, blobs, o, false)
+}
+
+// open also lets a store adopt a server key.
+func open(ctx context.Context, blobs blob.Store, o Options, adopt bool) (*Store, error) {
 	if blobs == nil {
 		return nil, errors.New("mailbox: open: no blob store")
 	}
@@ -164,18 +189,18 @@ func Open(ctx context.Context, blobs blob.Store, o Options) (*Store, error) {
 		blobs: blobs, opts: o, logger: o.Logger, cache: pages.NewCache(o.CacheBytes), freshness: defaultFreshness, collectPart: defaultCollectPart,
 		verified: crypto.NewVerified(crypto.VerifiedOptions{}), passwords: crypto.NewCosts(o.Password),
 		tallies:  tallies{max: maxTallies, of: map[eventlog.ID]tally{}},
-		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[eventlog.ID]*inbox{},
+		accounts: map[eventlog.ID]*loading{}, known: map[eventlog.ID]known{}, inboxes: map[inboxKey]*inbox{},
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.retired, s.cut = context.WithCancel(context.Background())
-	if !o.NameKey.IsZero() {
-		s.nameKey = o.NameKey.Derive("letterlock/v1/name")
-	}
 	salt, err := storeSalt(ctx, blobs)
 	if err != nil {
 		return nil, err
 	}
 	s.salt = salt
+	if err := s.useKeys(ctx, adopt); err != nil {
+		return nil, err
+	}
 	if s.restored, err = wasRestored(ctx, blobs); err != nil {
 		return nil, err
 	}
@@ -306,27 +331,22 @@ func (s *Store) Stats() StoreStats {
 func (s *Store) MaxMessage() int64 { return s.opts.MaxMessage }
 
 // attach returns a handle on an account, which it opens if no handle is open. It
-// takes identity over, and fails with ErrSwappedKey if it is not the account's or
-// not the one that mail is delivered to, with ErrRotated if another follows it.
-func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Identity, name string) (*Account, error) {
-	st, err := s.standing(ctx, layout.AccountPrefix(id), identity)
-	if err != nil {
-		identity.Wipe()
-		return nil, err
-	}
+// takes the claimant over, and fails with ErrSwappedKey if its identity is not the
+// account's or not the one that mail is delivered to, with ErrRotated if another
+// follows it, and with eventlog.ErrNotInEffect if it never came to be the account's.
+func (s *Store) attach(ctx context.Context, c *claimant) (*Account, error) {
 	for {
-		l, first, err := s.join(id)
+		l, first, err := s.join(c.id, c.identity.Recipient())
 		if err != nil {
-			identity.Wipe()
-			wipeAll(st.before)
+			c.wipe()
 			return nil, err
 		}
 		if first {
-			s.lead(ctx, id, l, identity, st)
+			s.lead(ctx, l, c)
 			if l.err != nil {
 				return nil, l.err
 			}
-			return s.handle(id, l, name), nil
+			return s.handle(c.id, l, c.name), nil
 		}
 		select {
 		case <-l.ready:
@@ -334,40 +354,54 @@ func (s *Store) attach(ctx context.Context, id eventlog.ID, identity *crypto.Ide
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
-		if err == nil && l.account.recipient.Equal(identity.Recipient()) {
-			identity.Wipe() // the one that is loaded serves
-			wipeAll(st.before)
-			return s.handle(id, l, name), nil
-		}
-		if err == nil && st.follows(l.account.recipient) {
-			// It was opened with an identity before this one.
-			s.release(id, l)
-			s.expelThis(l.account)
-			continue
+		if err == nil && l.account.recipient.Equal(c.identity.Recipient()) {
+			c.wipe() // the one that is loaded serves
+			err := l.account.stillGetsMail(ctx, c)
+			if err != nil {
+				s.release(c.id, l)
+				return nil, err
+			}
+			return s.handle(c.id, l, c.name), nil
 		}
 		if err == nil {
-			// It was opened with an identity after this one, or with a thief's.
-			var again standingOf
-			again, err = s.standing(ctx, layout.AccountPrefix(id), identity)
-			wipeAll(again.before)
-			if err == nil {
-				err = fmt.Errorf("mailbox: open account %v: %w", id, ErrSwappedKey)
-			}
+			err = s.isBeside(ctx, l.account, c)
 		}
-		s.release(id, l)
-		// That another caller gave up is no reason to fail this one.
-		gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+		s.release(c.id, l)
+		if err == nil {
+			s.expelThis(l.account) // its identity was replaced
+			continue
+		}
+		// That another caller gave up, or has another identity, is no reason to fail
+		// this one.
+		gaveUp := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+			l.err != nil && !l.by.Equal(c.identity.Recipient())
 		if !gaveUp || ctx.Err() != nil {
-			identity.Wipe()
-			wipeAll(st.before)
+			c.wipe()
 			return nil, err
 		}
 	}
 }
 
+// isBeside says why an identity does not open an account that is open by another one,
+// or returns nil if it is the one in effect now.
+func (s *Store) isBeside(ctx context.Context, a *account, c *claimant) error {
+	switch {
+	case c.follows(a.recipient):
+		if err := a.catchUp(ctx); errors.Is(err, ErrRotated) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		return fmt.Errorf("mailbox: open account %v: %w", c.id, eventlog.ErrNotInEffect)
+	case slices.ContainsFunc(a.before, func(i *crypto.Identity) bool { return i.Recipient().Equal(c.identity.Recipient()) }):
+		return fmt.Errorf("mailbox: open account %v: %w", c.id, ErrRotated)
+	}
+	return fmt.Errorf("mailbox: open account %v: %w", c.id, ErrSwappedKey)
+}
+
 // join returns the account that is or is being opened, or makes the caller open
 // it.
-func (s *Store) join(id eventlog.ID) (l *loading, first bool, err error) {
+func (s *Store) join(id eventlog.ID, by *crypto.Recipient) (l *loading, first bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -375,7 +409,7 @@ func (s *Store) join(id eventlog.ID) (l *loading, first bool, err error) {
 	}
 	l = s.accounts[id]
 	if first = l == nil; first {
-		l = &loading{ready: make(chan struct{})}
+		l = &loading{ready: make(chan struct{}), by: by}
 		s.accounts[id] = l
 	}
 	l.refs++
@@ -383,12 +417,12 @@ func (s *Store) join(id eventlog.ID) (l *loading, first bool, err error) {
 }
 
 // lead opens the account for all who joined.
-func (s *Store) lead(ctx context.Context, id eventlog.ID, l *loading, identity *crypto.Identity, st standingOf) {
-	l.account, l.err = s.load(ctx, id, identity, st)
+func (s *Store) lead(ctx context.Context, l *loading, c *claimant) {
+	l.account, l.err = s.load(ctx, c)
 	if l.err != nil {
 		s.mu.Lock()
-		if s.accounts[id] == l {
-			delete(s.accounts, id) // who comes next tries anew
+		if s.accounts[c.id] == l {
+			delete(s.accounts, c.id) // who comes next tries anew
 		}
 		s.mu.Unlock()
 	}
@@ -399,28 +433,54 @@ func (s *Store) handle(id eventlog.ID, l *loading, name string) *Account {
 	return &Account{account: l.account, name: name, detach: sync.OnceFunc(func() { s.release(id, l) })}
 }
 
-func (s *Store) load(ctx context.Context, id eventlog.ID, identity *crypto.Identity, st standingOf) (*account, error) {
-	a, err := newAccount(s, id, identity, st.before...)
+func (s *Store) load(ctx context.Context, c *claimant) (*account, error) {
+	a, err := newAccount(s, c.id, c.identity, c.before...)
 	if err != nil {
-		identity.Wipe()
-		wipeAll(st.before)
+		c.wipe()
 		return nil, err
 	}
 	s.waker.Announce()
 	ctx, end := s.opts.Observe.Start(ctx, observe.SpanLoad)
 	if err = a.open(ctx); err == nil {
-		err = a.settleRotation(ctx, st)
+		if err := a.completeInterrupted(ctx, c.slot); err != nil {
+			s.logger.Warn("a change of identity that was interrupted is not completed", "log", a.prefix, "error", err)
+		}
+		err = a.settle(ctx, c)
+	}
+	if err == nil {
+		err = c.broken
 	}
 	if err != nil {
-		err = a.explain(ctx, err) // the identity may have been changed meanwhile
+		err = s.isSwapped(ctx, c, a.explain(err))
 	}
 	end(err != nil)
 	if err != nil {
 		a.close()
 		return nil, err
 	}
+	a.loaded.Store(true)
 	s.startBackground()
 	return a, nil
+}
+
+// isSwapped turns what looks like damage into ErrSwappedKey if the identity is not
+// one that mail goes to, or into ErrRotated if it was the account's.
+func (s *Store) isSwapped(ctx context.Context, c *claimant, err error) error {
+	if !errors.Is(err, eventlog.ErrCorrupt) && !errors.Is(err, eventlog.ErrTrimmed) && !errors.Is(err, eventlog.ErrNotInEffect) {
+		return err
+	}
+	mine := c.identity.Recipient()
+	claims, behind := s.claims(ctx, c.id, mine)
+	if behind == nil && !slices.ContainsFunc(claims, mine.Equal) {
+		if c.broken == nil {
+			return fmt.Errorf("mailbox: open account %v: %w: %w", c.id, ErrRotated, err) // it was the account's once
+		}
+		return s.swapped(layout.AccountPrefix(c.id))
+	}
+	if c.broken != nil && !errors.Is(err, eventlog.ErrNotInEffect) {
+		return c.broken // this is why
+	}
+	return err
 }
 
 // release gives back a handle. The last one closes the account.
@@ -507,6 +567,9 @@ func (s *Store) saw(id eventlog.ID, h eventlog.Head) {
 		s.remember(id, k)
 	}
 }
+
+// committed notes an entry that this process appended.
+func (s *Store) committed(id eventlog.ID, h eventlog.Head) { s.saw(id, h) }
 
 // remember notes something of an account, and forgets any other, but one that is
 // open, where there are too many. Called with the mutex.

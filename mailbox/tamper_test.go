@@ -157,7 +157,7 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 	w.targets = append(w.targets,
 		tamperTarget{kind: "store/format", name: layout.Format, free: "store/other", with: "identity"},
 		tamperTarget{kind: "name", name: s.nameHash("ann"), sibling: s.nameHash("bob"), other: s.nameHash("bob"), free: layout.NameFolder + id + id, with: "identity"})
-	add("key", "key/", "key/0003", 0)
+	add("key", "key/", "key/0000000009", 0)
 	add("identity before", layout.RingFolder, layout.RingFolder+id, 0)
 	add("slot of a password", passwordSlots, passwordSlots+id, 0)
 	w.targets[len(w.targets)-1].with = "password"

@@ -27,7 +27,7 @@ type Usage struct {
 	Bodies    Count // one for each message, copies share theirs
 	Entries   Count // of the log
 	Snapshots Count // with pages and metadata
-	Keys      Count // slots and the published key
+	Keys      Count // slots, identities before, and what is published for deliverers
 }
 
 // Usage counts the objects of an account by listing them. It needs no secret, and
@@ -59,7 +59,7 @@ func (s *Store) usage(ctx context.Context, prefix string, each func(object strin
 			u.Entries.add(info.Size)
 		case eventlog.SnapshotFolder(""), layout.PackFolder:
 			u.Snapshots.add(info.Size)
-		case layout.KeyFolder, layout.SlotFolder:
+		case layout.KeyFolder, layout.RingFolder, layout.SlotFolder:
 			u.Keys.add(info.Size)
 		}
 		each(object, info.Size)

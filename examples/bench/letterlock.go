@@ -41,7 +41,7 @@ func (l *letterlock) accounts() []account { return l.all }
 func (l *letterlock) place() []string {
 	dir := filepath.Join(l.dir, l.name())
 	if l.bucket != nil {
-		return []string{"-store", l.bucket.store, "-name-key", filepath.Join(dir, "namekey")}
+		return []string{"-store", l.bucket.store, "-server-key", filepath.Join(dir, "serverkey")}
 	}
 	return []string{"-store", filepath.Join(dir, "mail")}
 }

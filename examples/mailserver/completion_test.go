@@ -53,7 +53,7 @@ func TestBashCompletes(t *testing.T) {
 	assert.Equal(t, []string{"account"}, ask("acc"))
 	assert.Subset(t, ask("account", ""), []string{"add", "rename", "token", "list"})
 	assert.Equal(t, []string{"add", "list", "revoke"}, ask("account", "token", ""))
-	assert.Equal(t, []string{"-store"}, ask("account", "rename", "ann", "bob", "-s"))
+	assert.Equal(t, []string{"-store"}, ask("account", "rename", "ann", "bob", "-st"))
 	assert.Equal(t, []string{"-recovery-file"}, ask("account", "token", "add", "ann", "-store", "mail", "-r"))
 	assert.Equal(t, []string{"completion_test.go"}, ask("check", "-store", "comp"))
 }

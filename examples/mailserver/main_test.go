@@ -38,8 +38,8 @@ func TestUsageErrors(t *testing.T) {
 		"nothing to serve":              {"serve", "-store", dir, "-imap", "", "-lmtp", ""},
 		"-log-format is text or json":   {"serve", "-store", dir, "-log-format", "xml"},
 		"-recovery-file without":        {"check", "-store", dir, "-recovery-file", "r"},
-		"-name-key must not be in":      {"account", "add", "ann", "-store", dir, "-name-key", filepath.Join(dir, "key")},
-		"-name-key is missing":          {"serve", "-store", "s3://bucket"},
+		"-server-key must not be in":    {"account", "add", "ann", "-store", dir, "-server-key", filepath.Join(dir, "key")},
+		"-server-key is missing":        {"serve", "-store", "s3://bucket"},
 		"no angle brackets":             {"deliver", "a@b>"},
 	} {
 		r := invoke(t, "", args...)
@@ -99,12 +99,12 @@ func TestFailures(t *testing.T) {
 		"no such token":                       {"secret\n", []string{"account", "token", "revoke", "ann", "x", "-store", "mail"}},
 		"recovery file file: ":                {"", []string{"account", "recovery", "ann", "-store", "mail", "-recovery-file", "file"}},
 		"recovery file: open gone":            {"", []string{"account", "recovery", "ann", "-store", "mail", "-recovery-file", "gone"}},
-		"name key file: want 64":              {"", []string{"account", "list", "-store", "mail", "-name-key", "file"}},
-		"there is no key of account names":    {"", []string{"account", "list", "-store", "mail", "-name-key", "gone"}},
+		"server key file: want 64":            {"", []string{"account", "list", "-store", "mail", "-server-key", "file"}},
+		"there is no server key":              {"", []string{"account", "list", "-store", "mail", "-server-key", "gone"}},
 		"certificate: stat gone":              {"", []string{"serve", "-store", "mail", "-tls-cert", "gone", "-tls-key", "file"}},
 		"certificate file: ":                  {"", []string{"serve", "-store", "mail", "-tls-cert", "file", "-tls-key", "file"}},
-		"no bucket; want s3://bucket/prefix":  {"", []string{"serve", "-store", "s3:/bucket/mail", "-name-key", "key"}},
-		"s3":                                  {"", []string{"serve", "-store", "s3://bucket?endpoint=ftp://host", "-name-key", "key"}},
+		"no bucket; want s3://bucket/prefix":  {"", []string{"serve", "-store", "s3:/bucket/mail", "-server-key", "key"}},
+		"s3":                                  {"", []string{"serve", "-store", "s3://bucket?endpoint=ftp://host", "-server-key", "key"}},
 		"connection refused":                  {"", []string{"deliver", "ann", "-lmtp", "unix:file"}},
 	} {
 		r := invoke(t, run.stdin, run.args...)

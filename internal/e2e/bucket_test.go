@@ -100,11 +100,11 @@ func TestBucket(t *testing.T) {
 	if err != nil {
 		lasting = 15 * time.Second
 	}
-	key := filepath.Join(t.TempDir(), "namekey")
-	must(t, password+"\n", "account", "add", "ann", "-store", urls[0], "-name-key", key)
+	key := filepath.Join(t.TempDir(), "serverkey")
+	must(t, password+"\n", "account", "add", "ann", "-store", urls[0], "-server-key", key)
 	cache := t.TempDir()
 	serve := func(i int) *server {
-		return start(t, urls[i], "-name-key", key, "-cache", cache, "-cache-size", "64")
+		return start(t, urls[i], "-server-key", key, "-cache", cache, "-cache-size", "64")
 	}
 	c := &crowd{fates: map[string]*fate{}}
 	c.written = written{uids: map[string]string{}, validity: map[string]uint32{}}
@@ -146,7 +146,7 @@ func TestBucket(t *testing.T) {
 	for i := range c.servers {
 		c.servers[i].Load().stop(t)
 	}
-	out, errs, code := command(t, password+"\n", "check", "-store", urls[0], "-name-key", key, "-account", "ann")
+	out, errs, code := command(t, password+"\n", "check", "-store", urls[0], "-server-key", key, "-account", "ann")
 	assert.Zero(t, code, "%s%s", out, errs)
 }
 

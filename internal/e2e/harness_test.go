@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/letterlock/letterlock/crypto"
 )
 
 // mailserver is the program under test, built once.
@@ -75,6 +77,16 @@ func newStore(t testing.TB) string {
 	dir := filepath.Join(t.TempDir(), "mail")
 	must(t, password+"\n", "account", "add", "ann", "-store", dir)
 	return dir
+}
+
+// serverKey reads the key that the program made beside a store.
+func serverKey(t testing.TB, store string) crypto.ServerKey {
+	t.Helper()
+	text, err := os.ReadFile(store + ".serverkey")
+	require.NoError(t, err)
+	key, err := crypto.ParseServerKey(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	return key
 }
 
 const password = "correct horse battery staple"

@@ -36,7 +36,7 @@ func toRescue(t *testing.T) (dir string, lines []string) {
 
 	d, err := diskblob.Open(store, nil)
 	require.NoError(t, err)
-	s, err := mailbox.Open(ctx, d, mailbox.Options{PollInterval: -1})
+	s, err := mailbox.Open(ctx, d, mailbox.Options{PollInterval: -1, ServerKey: serverKey(t, store)})
 	require.NoError(t, err)
 	require.NoError(t, s.CreateAccount(ctx, "other", []byte("x")))
 	require.NoError(t, s.Deliver(ctx, []mailbox.Recipient{{Account: "other"}}, strings.NewReader("not ann's"))[0])

@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"eventlog":                     {"blob", "crypto", "internal/jitter"},
 	"internal/jitter":              {},
 
-	"mailbox":                          {"blob", "crypto", "eventlog", "mailbox/message", "mailbox/observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search", "mailbox/internal/layout", "mailbox/internal/pack", "mailbox/internal/wake", "mailbox/internal/gc", "mailbox/internal/check"},
+	"mailbox":                          {"blob", "crypto", "eventlog", "mailbox/message", "mailbox/observe", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/search", "mailbox/internal/layout", "mailbox/internal/pack", "mailbox/internal/wake", "mailbox/internal/gc", "mailbox/internal/check", "mailbox/internal/keyring"},
 	"mailbox/message":                  {"mailbox/message/internal/charset"},
 	"mailbox/message/internal/charset": {},
 	"mailbox/internal/pack":            {"crypto"},
@@ -47,6 +47,7 @@ var allowed = map[string][]string{
 	"mailbox/internal/layout":          {"blob", "eventlog", "mailbox/internal/pack"},
 	"mailbox/internal/wake":            {"blob", "eventlog", "mailbox/internal/layout"},
 	"mailbox/backup":                   {"blob", "eventlog", "mailbox/internal/layout"},
+	"mailbox/internal/keyring":         {"crypto", "eventlog", "mailbox/internal/layout"},
 	"mailbox/internal/golden":          {},
 	"mailbox/internal/gc":              {"eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout", "mailbox/internal/pack", "blob"},
 	"mailbox/internal/check":           {"blob", "crypto", "eventlog", "mailbox/internal/state", "mailbox/internal/pages", "mailbox/internal/layout", "mailbox/internal/pack", "mailbox/internal/gc"},

@@ -2,8 +2,10 @@ package backup
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"slices"
@@ -114,8 +116,20 @@ func (c *copier) accountOnce(ctx context.Context, prefix string) (done bool, err
 	if err != nil {
 		return false, err
 	}
+	if next <= log.last {
+		// The tombstone of an account that is being removed is made after this, and must
+		// not end the log of the copy.
+		_, err := c.from.Stat(ctx, "gone/"+strings.Trim(strings.TrimPrefix(prefix, "acct/"), "/"))
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	epoch, err := c.epoch(ctx, at(prefix+"log/", log.last))
+	if err != nil {
+		return false, err
+	}
 	var extra []string // of the target only
-	for _, kind := range []string{layout.BodyFolder, layout.PackFolder} {
+	for _, kind := range []string{layout.BodyFolder, layout.PackFolder, layout.RingFolder} {
 		more, err := c.folder(ctx, prefix+kind)
 		if err != nil {
 			return false, err
@@ -135,7 +149,10 @@ func (c *copier) accountOnce(ctx context.Context, prefix string) (done bool, err
 			return false, err
 		}
 	}
-	if err := c.secrets(ctx, prefix); err != nil {
+	if err := c.secrets(ctx, prefix, epoch); err != nil {
+		return false, err
+	}
+	if err := c.sameEpoch(ctx, prefix, log.last, epoch); err != nil {
 		return false, err
 	}
 	if c.opts.Restored {
@@ -178,10 +195,17 @@ func (c *copier) follows(ctx context.Context, prefix string, log span) (next uin
 // folder copies the objects of a folder that the target does not have, and returns
 // the names that only the target has.
 func (c *copier) folder(ctx context.Context, prefix string) (extra []string, err error) {
+	return c.some(ctx, prefix, func(string) bool { return true })
+}
+
+// some is folder for the names that are wanted.
+func (c *copier) some(ctx context.Context, prefix string, wanted func(name string) bool) (extra []string, err error) {
 	var missing []string
 	err = merge(ctx, c.from, c.to, prefix, func(name string, source, target bool) error {
 		if !target {
-			missing = append(missing, name)
+			if wanted(name) {
+				missing = append(missing, name)
+			}
 		} else if !source {
 			extra = append(extra, name)
 		}
@@ -228,13 +252,58 @@ type sourceError struct {
 func (e *sourceError) Error() string { return fmt.Sprintf("read %s: %v", e.name, e.err) }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// secrets makes the slots of an account the source's: what opens nothing there must
-// open nothing here. But never none at all.
-func (c *copier) secrets(ctx context.Context, prefix string) error {
-	for _, folder := range []string{layout.KeyFolder, layout.RestoredFolder} {
-		if _, err := c.folder(ctx, prefix+folder); err != nil {
+// epochAt is where an entry of a log says its epoch (docs/format-log.md).
+const epochAt = 13
+
+// epoch reads the epoch of an entry of the source.
+func (c *copier) epoch(ctx context.Context, name string) (uint32, error) {
+	r, err := c.from.Open(ctx, name, epochAt, 4)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, errVanished
+	}
+	if err != nil {
+		return 0, err
+	}
+	b, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return 0, err
+	}
+	if len(b) != 4 {
+		return 0, &sourceError{name, errors.New("is no entry")}
+	}
+	return binary.BigEndian.Uint32(b), nil
+}
+
+// sameEpoch makes sure that the account's identity was not changed while it was
+// copied: the slots of the one would not open the log of the other.
+func (c *copier) sameEpoch(ctx context.Context, prefix string, last uint64, epoch uint32) error {
+	name := ""
+	for info, err := range c.from.List(ctx, prefix+"log/", at(prefix+"log/", last)) {
+		if err != nil {
 			return err
 		}
+		name = info.Name
+	}
+	if name == "" {
+		return nil
+	}
+	now, err := c.epoch(ctx, name)
+	if err == nil && now != epoch {
+		err = errVanished
+	}
+	return err
+}
+
+// secrets makes the slots of an account the source's: what opens nothing there must
+// open nothing here. But never none at all. What is published for an epoch that has
+// not begun may still be replaced, and is not copied.
+func (c *copier) secrets(ctx context.Context, prefix string, epoch uint32) error {
+	begun := fmt.Sprintf("%skey/%010d.", prefix, epoch) // after "-", which entries go on with
+	if _, err := c.some(ctx, prefix+"key/", func(name string) bool { return name < begun }); err != nil {
+		return err
+	}
+	if _, err := c.folder(ctx, prefix+"restored/"); err != nil {
+		return err
 	}
 	extra, err := c.folder(ctx, prefix+layout.QuotaFolder)
 	if err == nil || errors.Is(err, errVanished) { // of limits and counts the newest counts

@@ -85,6 +85,13 @@ func (c *copier) removed(ctx context.Context) error {
 			there = true
 			break
 		}
+		if there && !c.copied[id] { // or a tombstone is left of it
+			_, err := c.from.Stat(ctx, "gone/"+id)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("backup: %w", err)
+			}
+			there = err != nil
+		}
 		if there {
 			continue
 		}

@@ -17,8 +17,6 @@ import (
 // Host is the open account that a repair works on.
 type Host interface {
 	gc.Host
-	// NewLog returns another handle on the account's log.
-	NewLog() (*eventlog.Log, error)
 	// Rebase moves the account onto a snapshot's state.
 	Rebase(ctx context.Context, head eventlog.Head, s *state.Account) error
 }
@@ -75,7 +73,7 @@ func (a *Repairer) damagedSnapshots(ctx context.Context) (all []eventlog.Positio
 			err = a.whole(ctx, s)
 		}
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, eventlog.ErrOtherIdentity):
 		case errors.Is(err, eventlog.ErrCorrupt) && !errors.Is(err, eventlog.ErrNewerVersion), errors.Is(err, fs.ErrNotExist):
 			all = append(all, pos)
 		default:
@@ -166,13 +164,7 @@ func (a *Repairer) base(ctx context.Context, snaps []eventlog.Position) (*state.
 
 // replayFrom applies the entries after a head.
 func (a *Repairer) replayFrom(ctx context.Context, at eventlog.Head, s *state.Account) (*state.Account, eventlog.Head, error) {
-	log, err := a.Host.NewLog()
-	if err != nil {
-		return nil, at, err
-	}
-	defer log.Wipe()
-	log.Seek(at)
-	for e, err := range log.Read(ctx) {
+	for e, err := range a.Pages.Log.Fork(at).Read(ctx) {
 		if err != nil {
 			return nil, at, err
 		}

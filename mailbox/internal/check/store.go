@@ -79,8 +79,8 @@ type Objects interface {
 	RemovedAccount(ctx context.Context, name string) (eventlog.ID, error)
 	// NamedAccount returns the account that a name leads to.
 	NamedAccount(ctx context.Context, name string) (eventlog.ID, error)
-	// PublishedKey checks the recipient of an account, and returns its object's name.
-	PublishedKey(ctx context.Context, prefix string) (object string, err error)
+	// PublishedKeys checks what is published of an account for deliverers.
+	PublishedKeys(ctx context.Context, id eventlog.ID) error
 	Slot(ctx context.Context, name string) error
 	Quota(ctx context.Context, name string) error
 }
@@ -139,7 +139,7 @@ func (c *checker) replaced(ctx context.Context, object string, err error) error 
 }
 
 // objectNames are the names that may stand below an account's prefix.
-var objectNames = regexp.MustCompile(`^(key/[0-9]{4}|slot/[pt]-[0-9a-f]{32}|(log|snap|restored)/[0-9]{16}|(pack|body|gc)/[0-9a-f]{32}|ring/[0-9a-f]{32}(-[0-9]{16})?|quota/[lu]-[0-9]{16})$`)
+var objectNames = regexp.MustCompile(`^(key/[0-9]{10}(-[0-9a-f]{8}-[0-9a-f]{32})?|slot/[pt]-[0-9a-f]{32}|(log|snap|restored)/[0-9]{16}|(pack|body|gc)/[0-9a-f]{32}|ring/[0-9a-f]{32}|quota/[lu]-[0-9]{16})$`)
 
 // Check looks at the whole store without any key, and compares every log with the head
 // that was seen before.
@@ -269,27 +269,37 @@ func (c *checker) account(ctx context.Context, hex string) error {
 	c.rep.Accounts++
 	if c.named[hex] == "" {
 		c.problem(Problem{Object: prefix, Err: errors.New("no name refers to this account"), Harmless: true})
-		// One that is being made, or the rest of a try that failed, need not be whole.
-		if began, err := c.began(ctx, prefix); err != nil || !began {
+		// One that is being made, the rest of a try that failed, and what is left of a
+		// removed one need not be whole.
+		if goesOn, err := c.goesOn(ctx, eventlog.ID(slot)); err != nil || !goesOn {
 			return err
 		}
 	}
-	object, err := c.Objects.PublishedKey(ctx, prefix)
-	if err := c.wrong(ctx, object, err); err != nil {
+	err = c.Objects.PublishedKeys(ctx, eventlog.ID(slot))
+	if err := c.wrong(ctx, prefix+layout.KeyFolder, err); err != nil {
 		return err
 	}
 	return c.log(ctx, eventlog.Config{Store: c.Blobs, Prefix: prefix, ID: eventlog.ID(slot)})
 }
 
-// began reports whether an account's log has an entry: all else is made before.
-func (c *checker) began(ctx context.Context, prefix string) (bool, error) {
-	for _, err := range c.Blobs.List(ctx, eventlog.EntryFolder(prefix), "") {
-		if err != nil {
+// goesOn reports whether an account's log has an entry, which is made after all else,
+// and does not end in a tombstone.
+func (c *checker) goesOn(ctx context.Context, id eventlog.ID) (bool, error) {
+	if id == (eventlog.ID{}) {
+		return false, nil // no account's
+	}
+	log, err := eventlog.New(eventlog.Config{Store: c.Blobs, Prefix: layout.AccountPrefix(id), ID: id})
+	if err != nil {
+		return false, err
+	}
+	last := eventlog.Tombstone
+	for info, err := range log.List(ctx, 0) {
+		if err != nil && !errors.Is(err, eventlog.ErrCorrupt) && !errors.Is(err, eventlog.ErrNewerVersion) {
 			return false, fmt.Errorf("mailbox: check: %w", err)
 		}
-		return true, nil
+		last = info.Kind
 	}
-	return false, nil
+	return last != eventlog.Tombstone, nil
 }
 
 func (c *checker) log(ctx context.Context, cfg eventlog.Config) error {

@@ -153,7 +153,7 @@ func (a *Account) readMark(ctx context.Context, name string) (*mark, error) {
 	if err != nil {
 		return nil, &eventlog.CorruptError{Op: "read", Name: name, Err: err}
 	}
-	b, err := a.Pages.Log.GetObject(ctx, layout.KindMark, id)
+	b, err := a.Pages.Log.GetOwnObject(ctx, layout.KindMark, id)
 	if err != nil {
 		return nil, err
 	}

@@ -115,7 +115,7 @@ func (a *Account) surveySnapshots(ctx context.Context, kept *survey) error {
 		if err == nil {
 			kept.addPacks(s)
 		}
-		if err == nil || errors.Is(err, eventlog.ErrRetired) {
+		if err == nil || errors.Is(err, eventlog.ErrOtherIdentity) {
 			continue
 		}
 		if _, gone := a.Pages.Blobs.Stat(ctx, eventlog.SnapshotName(a.Pages.Prefix, pos)); errors.Is(gone, fs.ErrNotExist) {

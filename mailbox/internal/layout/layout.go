@@ -60,10 +60,6 @@ const (
 	MarkFolder = KindMark + "/"
 )
 
-// PublishedKey is the recipient that deliverers encrypt to, as text and a line end,
-// below the account's prefix. When the identity is changed the ring takes its place.
-const PublishedKey = KeyFolder + "0001"
-
 // AccountPrefix returns what the names of an account's objects begin with.
 func AccountPrefix(id eventlog.ID) string { return AccountFolder + id.String() + "/" }
 

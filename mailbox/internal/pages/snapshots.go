@@ -24,7 +24,7 @@ func (s *Store) NewestSnapshot(ctx context.Context) (all []eventlog.Position, sn
 			return nil, nil, nil, err
 		}
 		snap, a, err = s.ReadSnapshot(ctx, all[len(all)-1])
-		for errors.Is(err, eventlog.ErrRetired) {
+		for errors.Is(err, eventlog.ErrOtherIdentity) {
 			if all = all[:len(all)-1]; len(all) == 0 {
 				return nil, nil, nil, nil
 			}

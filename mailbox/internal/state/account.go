@@ -172,6 +172,8 @@ func (s *Account) applyKind(at ModSeq, e Event, get PageSource) (*Account, error
 		return s.applyRestored(at, e)
 	case *RenewMailbox:
 		return s.applyRenew(at, e)
+	case *BeginRekey:
+		return s.advancedTo(s.At), nil
 	}
 	return nil, fmt.Errorf("event of kind %d: %w", e.Kind(), eventlog.ErrNewerVersion)
 }

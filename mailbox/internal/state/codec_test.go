@@ -52,6 +52,7 @@ func sampleEvents() map[string]Event {
 		"deliver":   &Deliver{Folder: "lists", Time: 1_700_000_003, Messages: added[1:]},
 		"import":    &ImportMessages{Mailbox: 2, Time: 1_700_000_004, UIDs: UIDSet{{7, 7}, {9, 9}}, UIDNext: 12, Messages: added},
 		"restored":  &RenewAll{UIDValidity: 1_800_000_000, Mailbox: 70_000},
+		"rekey":     &BeginRekey{ID: []byte("0123456789abcdef")},
 		"renew":     &RenewMailbox{Mailbox: 1, UIDValidity: 1_600_000_000},
 		"many":      NewBatch(&ClearRecent{Mailbox: 1, UID: 9}, &Subscribe{Name: "x"}),
 	}

@@ -39,6 +39,7 @@ const (
 	kindImport      byte = 13
 	kindRenew       byte = 14
 	kindRenewAll    byte = 15
+	kindBeginRekey  byte = 16
 )
 
 // Genesis is the first event of every account, and of no other place. It makes INBOX.
@@ -156,6 +157,10 @@ type CopyMessages struct {
 	Time     int64 // seconds since 1970
 }
 
+// BeginRekey announces a change of the account's identity and changes nothing: of
+// several changes at a time only the one that was announced last may be made.
+type BeginRekey struct{ ID []byte } // random
+
 // ClearRecent records that messages below UID have been shown to a session
 // (\Recent, RFC 3501 section 2.3.2). It changes no message and no MODSEQ, and does
 // nothing if the mailbox is gone. Writers send it along with other events.
@@ -210,6 +215,7 @@ func (*Batch) Kind() byte           { return kindBatch }
 func (*ImportMessages) Kind() byte  { return kindImport }
 func (*RenewAll) Kind() byte        { return kindRenewAll }
 func (*RenewMailbox) Kind() byte    { return kindRenew }
+func (*BeginRekey) Kind() byte      { return kindBeginRekey }
 
 func (e *Genesis) fields() []any         { return []any{&e.UIDValidity, &e.Time} }
 func (e *CreateMailbox) fields() []any   { return []any{&e.Name, &e.SpecialUse, &e.UIDValidity} }
@@ -225,6 +231,7 @@ func (e *Deliver) fields() []any         { return []any{&e.Folder, &e.Time, &e.M
 func (e *Batch) fields() []any           { return []any{&e.records} }
 func (e *RenewAll) fields() []any        { return []any{&e.UIDValidity, &e.Mailbox} }
 func (e *RenewMailbox) fields() []any    { return []any{&e.Mailbox, &e.UIDValidity} }
+func (e *BeginRekey) fields() []any      { return []any{&e.ID} }
 func (e *ImportMessages) fields() []any {
 	return []any{&e.Mailbox, &e.Time, &e.UIDs, &e.UIDNext, &e.Messages}
 }
@@ -262,6 +269,8 @@ func NewEvent(kind byte) Event {
 		return new(RenewMailbox)
 	case kindRenewAll:
 		return new(RenewAll)
+	case kindBeginRekey:
+		return new(BeginRekey)
 	}
 	return nil
 }

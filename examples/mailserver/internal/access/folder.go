@@ -58,13 +58,13 @@ func (f *Flags) mayMake(mode Mode) error {
 	return writable(f.dir)
 }
 
-// unmounted refuses to make a store whose name key is there already: its disk is
+// unmounted refuses to make a store whose server key is there already: its disk is
 // not mounted, or it was moved, and in an empty one nobody would have an account,
 // so that all mail would be sent back.
 func (f *Flags) unmounted() error {
 	// Another process that makes this store has its key a moment before the rest.
 	for range 20 {
-		if _, err := os.Stat(f.nameKey); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(f.serverKey); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if _, err := os.Stat(filepath.Join(f.dir, filepath.FromSlash(FormatObject))); err == nil {
@@ -72,7 +72,7 @@ func (f *Flags) unmounted() error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return fmt.Errorf("there is no store in %s, but its name key %s is there: is a disk not mounted? For a new store remove the key", f.dir, f.nameKey)
+	return fmt.Errorf("there is no store in %s, but its server key %s is there: is a disk not mounted? For a new store remove the key", f.dir, f.serverKey)
 }
 
 // writable makes the folder, and a file in it, which goes again.

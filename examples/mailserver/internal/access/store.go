@@ -1,4 +1,4 @@
-// Package access opens what commands work on: a store by -store and -name-key, and
+// Package access opens what commands work on: a store by -store and -server-key, and
 // an account in it by its password or recovery identity.
 package access
 
@@ -27,8 +27,10 @@ import (
 
 // Flags say which store a command works on.
 type Flags struct {
-	dir     string
-	nameKey string
+	dir            string
+	serverKey      string
+	otherServerKey string
+	deliveryKey    string
 
 	Watch     observe.Hooks // nobody but in serve
 	Cache     string        // folder of a cache; none but in serve
@@ -37,7 +39,9 @@ type Flags struct {
 
 func (f *Flags) Add(fs *flag.FlagSet) {
 	fs.StringVar(&f.dir, "store", "", "the `folder` of the store, or s3://BUCKET/PREFIX; must be given")
-	fs.StringVar(&f.nameKey, "name-key", "", "the `file` of the key under which account names are kept, beside\nthe store and not in it (default the folder's name + .namekey;\nmust be given for a bucket)")
+	fs.StringVar(&f.serverKey, "server-key", "", "the `file` of the server key, beside the store and not in it (default\nthe folder's name + .serverkey; must be given for a bucket)")
+	fs.StringVar(&f.deliveryKey, "delivery-key", "", "the `file` that \"key deliverer\" wrote, in the place of the server key:\nthen mail can be delivered, and nothing else be done that needs the key")
+	fs.StringVar(&f.otherServerKey, "other-server-key", "", "the `file` of one more server key, while a key is replaced by another")
 }
 
 // Mode says what a command does with its store.
@@ -85,22 +89,46 @@ func (f *Flags) Open(ctx context.Context, p *cli.Program, mode Mode, logger *slo
 		return nil, err
 	}
 	s.blobs = closer
-	key, err := f.key(mode)
+	o := mailbox.Options{
+		Logger: logger, Password: p.PasswordCost, Observe: f.Watch, Quotas: true,
+		Pool:      crypto.NewPool(crypto.PoolOptions{ReturnMemory: true}),
+		NoCollect: mode != Serve, // a command does what it is asked for; serve also collects
+	}
+	err = f.keys(mode, s.Made, &o)
 	if err == nil {
 		blobs = observeblob.Wrap(blobs, f.Watch)
 		blobs, s.blobs, err = f.cached(blobs, closer)
 	}
 	if err == nil {
-		s.Store, err = mailbox.Open(ctx, blobs, mailbox.Options{
-			NameKey: key, Logger: logger, Password: p.PasswordCost, Observe: f.Watch, Quotas: true,
-			Pool:      crypto.NewPool(crypto.PoolOptions{ReturnMemory: true}),
-			NoCollect: mode != Serve, // a command does what it is asked for; serve also collects
-		})
+		s.Store, err = mailbox.Open(ctx, blobs, o)
+	}
+	if errors.Is(err, mailbox.ErrServerKey) {
+		err = fmt.Errorf("%w (server key %s; \"key -h\" tells more)", err, f.serverKey)
 	}
 	if err != nil && s.blobs != nil {
 		err = errors.Join(err, s.blobs.Close())
 	}
 	return s, err
+}
+
+// Adopt makes the server key a key of the store.
+func (f *Flags) Adopt(ctx context.Context, p *cli.Program) (rep mailbox.AdoptReport, err error) {
+	if err := f.Resolve(); err != nil {
+		return rep, err
+	}
+	s := &Store{}
+	blobs, closer, err := f.blobs(ctx, Change, s)
+	if err != nil {
+		return rep, err
+	}
+	if closer != nil {
+		defer func() { err = errors.Join(err, closer.Close()) }()
+	}
+	o := mailbox.Options{Password: p.PasswordCost, NoCollect: true}
+	if err := f.keys(MayCreate, true, &o); err != nil {
+		return rep, err
+	}
+	return mailbox.AdoptServerKey(ctx, blobs, o)
 }
 
 // cached returns blobs with the cache that the flags ask for, and what is to be
@@ -129,8 +157,8 @@ func (c closers) Close() (err error) {
 // Where returns what -store says.
 func (f *Flags) Where() string { return f.dir }
 
-// NameKeyFile returns the file of the name key, after Resolve.
-func (f *Flags) NameKeyFile() string { return f.nameKey }
+// ServerKeyFile returns the file of the server key, after Resolve.
+func (f *Flags) ServerKeyFile() string { return f.serverKey }
 
 // Bucket reports whether the store is in a bucket and not in a folder.
 func (f *Flags) Bucket() bool { return Place(f.dir).Bucket() }
@@ -193,8 +221,8 @@ func (f *Flags) Resolve() error {
 		return cli.Usagef("-store is missing")
 	}
 	if f.Bucket() {
-		if f.nameKey == "" {
-			return cli.Usagef("-name-key is missing: there is no place beside a bucket")
+		if f.serverKey == "" {
+			return cli.Usagef("-server-key is missing: there is no place beside a bucket")
 		}
 		_, err := s3url.Parse(f.dir)
 		return err
@@ -206,22 +234,22 @@ func (f *Flags) Resolve() error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	if f.nameKey == "" {
-		f.nameKey = dir + nameKeyEnd
+	if f.serverKey == "" {
+		f.serverKey = dir + serverKeyEnd
 	}
-	file, err := filepath.Abs(f.nameKey)
+	file, err := filepath.Abs(f.serverKey)
 	if err != nil {
-		return fmt.Errorf("name key: %w", err)
+		return fmt.Errorf("server key: %w", err)
 	}
 	if rel, err := filepath.Rel(dir, file); err == nil && filepath.IsLocal(rel) {
-		return cli.Usagef("-name-key must not be in the store's folder")
+		return cli.Usagef("-server-key must not be in the store's folder")
 	}
 	return nil
 }
 
 // Beside returns the file beside the store that ends in end.
 func (f *Flags) Beside(end string) string {
-	return strings.TrimSuffix(f.nameKey, nameKeyEnd) + end
+	return strings.TrimSuffix(f.serverKey, serverKeyEnd) + end
 }
 
-const nameKeyEnd = ".namekey"
+const serverKeyEnd = ".serverkey"

@@ -48,7 +48,7 @@ The store is made if the folder is missing or empty.
 There is no way back to the mails of a lost password but the recovery identity
 ("account recovery"): print it, and keep it where paper is kept.
 
-` + access.NameKeyHelp,
+` + access.ServerKeyHelp,
 		Examples: []string{"mailserver account add ann@example.org -store ./mail"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var f access.Flags
@@ -176,7 +176,7 @@ func accountListCommand() cli.Command {
 of strings. It needs the key of the names, and leaves out accounts that were made
 without it or with another one.
 
-` + access.NameKeyHelp,
+` + access.ServerKeyHelp,
 		Examples: []string{"mailserver account list -store ./mail -json"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var f access.Flags
@@ -197,8 +197,8 @@ func listAccounts(ctx context.Context, p *cli.Program, f *access.Flags, asJSON b
 	defer s.Close()
 	names := []string{} // JSON's [], not null
 	for name, err := range s.Accounts(ctx) {
-		if errors.Is(err, mailbox.ErrNoNameKey) {
-			return errors.New("the accounts cannot be listed: there is no key of account names (see account list -h)")
+		if errors.Is(err, mailbox.ErrServerKey) {
+			return errors.New("the accounts cannot be listed: there is no server key (see account list -h)")
 		}
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/letterlock/letterlock/examples/mailserver/internal/access"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/cli"
 	"github.com/letterlock/letterlock/examples/mailserver/internal/clitest"
 )
@@ -21,16 +22,19 @@ func TestAccountsAndTheirNames(t *testing.T) {
 	assert.Equal(t, "ann\nbob@example.org\n", ok(t, "", "account", "list", "-store", "./mail"))
 	assert.JSONEq(t, `["ann","bob@example.org"]`, ok(t, "", "account", "list", "-json", "-store", "mail"))
 
-	info, err := os.Stat("mail.namekey")
+	info, err := os.Stat("mail.serverkey")
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	left, err := filepath.Glob(".mail.namekey*")
+	left, err := filepath.Glob(".mail.serverkey*")
 	require.NoError(t, err)
 	assert.Empty(t, left)
 
-	// Without the key the store does not tell.
-	ok(t, "x\n", "account", "add", "eve", "-store", "mail", "-name-key", "other.key")
-	assert.Equal(t, "eve\n", ok(t, "", "account", "list", "-store", "mail", "-name-key", "other.key"))
+	// Without the key the store does not tell, and with another it is not opened.
+	assert.Contains(t, invoke(t, "", "account", "list", "-store", "mail", "-server-key", "none.key").Err, "there is no server key")
+	assert.Contains(t, invoke(t, "x\n", "account", "add", "eve", "-store", "mail", "-server-key", "none.key").Err, "the store has a server key")
+	require.NoFileExists(t, "none.key")
+	require.NoError(t, access.CreateServerKey("other.key"))
+	assert.Contains(t, invoke(t, "x\n", "account", "add", "eve", "-store", "mail", "-server-key", "other.key").Err, "the store does not have this server key")
 	assert.Equal(t, "ann\nbob@example.org\n", ok(t, "", "account", "list", "-store", "mail"))
 
 	// A password's line end is no part of it.
@@ -106,7 +110,7 @@ func TestRotate(t *testing.T) {
 	assert.Contains(t, ok(t, "new\n", "check", "-store", "mail", "-account", "demo"), "account: 3 messages")
 }
 
-// A store that is away while its name key is there is a disk that is not mounted:
+// A store that is away while its server key is there is a disk that is not mounted:
 // an empty one in its place would send all mail back.
 func TestNoStoreIsMadeWhereOneWas(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -39,9 +39,9 @@ func TestStatsFoldersAndLog(t *testing.T) {
 	var s stats
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "", "account", "stats", "ann", "-json", "-store", "mail")), &s))
 	assert.Equal(t, 1, s.Entries.Objects)
-	assert.Equal(t, 2, s.Keys.Objects, "the key and a slot")
+	assert.Equal(t, 4, s.Keys.Objects, "what is published, the end of the ring and a slot")
 	assert.Zero(t, s.Bodies.Objects)
-	assert.Equal(t, 3, s.Objects)
+	assert.Equal(t, 5, s.Objects)
 	assert.Nil(t, s.OpenStats, "what needs the keys is not told without")
 
 	// A body that nothing refers to is garbage to those who have the keys.
@@ -66,13 +66,13 @@ func TestStatsFoldersAndLog(t *testing.T) {
 	assert.Equal(t, cli.ExitFailed, invoke(t, "no\n", "folder", "list", "ann", "-store", "mail").Code)
 
 	closed := ok(t, "", "log", "show", "ann", "-store", "mail")
-	assert.Contains(t, closed, "1  owned")
+	assert.Contains(t, closed, "1  rekey")
 	assert.NotContains(t, closed, "UIDVALIDITY")
 	assert.NotContains(t, closed, " \n")
 	assert.Contains(t, ok(t, "pw\n", "log", "show", "ann", "-open", "-store", "mail"), "begin: INBOX with UIDVALIDITY")
 	var line entryLine
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "", "log", "show", "ann", "-json", "-store", "mail")), &line))
-	assert.Equal(t, "owned", line.Kind)
+	assert.Equal(t, "rekey", line.Kind)
 	assert.Positive(t, line.Bytes)
 	assert.Empty(t, ok(t, "", "log", "show", "ann", "-after", "1", "-store", "mail"))
 	assert.Contains(t, invoke(t, "", "log", "show", "bob", "-store", "mail").Err, "no such account")

@@ -86,5 +86,8 @@ func asOtherUser(t *testing.T, store string) {
 		assert.NotContains(t, r.Err, "password", "%v", args)
 	}
 	ok(t, "", "account", "quota", "ann", "-store", store)
-	ok(t, "new\n", "folder", "list", "ann", "-store", store)
+	// Without the server key no password opens anything.
+	r := invoke(t, "new\n", "folder", "list", "ann", "-store", store)
+	assert.Equal(t, cli.ExitFailed, r.Code)
+	assert.Contains(t, r.Err, "another server key is needed")
 }

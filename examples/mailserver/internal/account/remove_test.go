@@ -35,7 +35,7 @@ func TestRemoveCommand(t *testing.T) {
 // keys returns the number of accounts' keys in the store.
 func keys(t *testing.T) int {
 	t.Helper()
-	found, err := filepath.Glob("mail/acct/*/key/*")
+	found, err := filepath.Glob("mail/acct/*/key/??????????")
 	require.NoError(t, err)
 	return len(found)
 }

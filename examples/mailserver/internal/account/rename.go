@@ -21,7 +21,7 @@ an account with both names, and the same command again takes the old one away.
 
 ` + access.NameHelp + `
 
-` + access.NameKeyHelp,
+` + access.ServerKeyHelp,
 		Examples: []string{"mailserver account rename ann ann@example.org -store ./mail"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var f access.Flags

@@ -148,7 +148,7 @@ func (c *copied) verify(ctx context.Context, from, to blob.Store) error {
 		return err
 	}
 	c.Compared = &seen.Same
-	s, err := mailbox.Open(ctx, to, mailbox.Options{PollInterval: -1})
+	s, err := mailbox.Open(ctx, to, mailbox.Options{PollInterval: -1, WithoutServerKey: true})
 	if err != nil {
 		return err
 	}

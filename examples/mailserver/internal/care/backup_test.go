@@ -26,11 +26,16 @@ func TestBackupAndRestore(t *testing.T) {
 	var report copied
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "", "backup", "-store", "mail", "-to", "copy", "-verify", "-json")), &report))
 	assert.Equal(t, 2, report.Accounts)
-	assert.Equal(t, 4, report.Copied, "a key, a slot, an entry and a name")
+	assert.Equal(t, 6, report.Copied, "two keys, the end of the ring, a slot, an entry and a name")
 	assert.Positive(t, *report.Compared)
 	ok(t, "", "check", "-store", "copy")
 
-	// The same store again, and the same after a loss.
+	// The same store again, and the same after a loss. The server key goes its own way.
+	key, err := os.ReadFile("mail.serverkey")
+	require.NoError(t, err)
+	for _, store := range []string{"moved", "restored"} {
+		require.NoError(t, os.WriteFile(store+".serverkey", key, 0o600))
+	}
 	ok(t, "", "restore", "-from", "copy", "-store", "moved", "-nothing-lost")
 	assert.Equal(t, was, ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", "moved"))
 	ok(t, "", "restore", "-from", "copy", "-store", "restored")
@@ -42,8 +47,6 @@ func TestBackupAndRestore(t *testing.T) {
 	assert.Greater(t, after[0].UIDValidity, before[0].UIDValidity)
 	assert.Contains(t, ok(t, "pw\n", "log", "show", "ann", "-open", "-store", "restored"), "restored from an older state")
 	ok(t, "pw\n", "check", "-account", "ann", "-store", "restored")
-	// The key of the names goes its own way.
-	require.NoError(t, os.Rename("mail.namekey", "restored.namekey"))
 	assert.Equal(t, "ann\nbob\n", ok(t, "", "account", "list", "-store", "restored"))
 }
 
@@ -74,7 +77,7 @@ func TestBackupRefuses(t *testing.T) {
 	}
 
 	// A copy that rotted is noticed.
-	keys, err := filepath.Glob("copy/acct/*/key/0001")
+	keys, err := filepath.Glob("copy/acct/*/key/0000000001")
 	require.NoError(t, err)
 	require.Len(t, keys, 1)
 	text, err := os.ReadFile(keys[0])
@@ -99,11 +102,11 @@ func TestMoveToABucketAndBack(t *testing.T) {
 	ok(t, "pw\n", "account", "add", "ann", "-store", "mail")
 	was := ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", "mail")
 	ok(t, "", "backup", "-store", "mail", "-to", bucket, "-verify")
-	assert.Equal(t, was, ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", bucket, "-name-key", "mail.namekey"))
+	assert.Equal(t, was, ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", bucket, "-server-key", "mail.serverkey"))
 	ok(t, "", "backup", "-store", bucket, "-to", "back", "-verify")
-	assert.Equal(t, was, ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", "back", "-name-key", "mail.namekey"))
+	assert.Equal(t, was, ok(t, "pw\n", "folder", "list", "ann", "-json", "-store", "back", "-server-key", "mail.serverkey"))
 	ok(t, "", "restore", "-from", bucket, "-store", "restored")
-	ok(t, "pw\n", "check", "-account", "ann", "-store", "restored")
+	ok(t, "pw\n", "check", "-account", "ann", "-store", "restored", "-server-key", "mail.serverkey")
 	r := invoke(t, "", "restore", "-from", "back", "-store", bucket)
 	assert.Contains(t, r.Err, "there is a store in")
 }

@@ -22,7 +22,7 @@ import (
 
 // Commands returns the commands that look after a store.
 func Commands() []cli.Command {
-	return []cli.Command{checkCommand(), gcCommand(), backupCommand(), restoreCommand()}
+	return append([]cli.Command{checkCommand(), gcCommand(), backupCommand(), restoreCommand()}, keyCommands()...)
 }
 
 type checkFlags struct {

@@ -48,6 +48,16 @@ func Runners(commands ...[]cli.Command) (invoke func(t *testing.T, stdin string,
 	return invoke, ok
 }
 
+// ServerKey reads the server key that the program made beside a store.
+func ServerKey(t *testing.T, store string) crypto.ServerKey {
+	t.Helper()
+	text, err := os.ReadFile(store + ".serverkey")
+	require.NoError(t, err)
+	key, err := crypto.ParseServerKey(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	return key
+}
+
 // DemoStore makes a store with the demo's account and mails in ./mail, and
 // returns the password.
 func DemoStore(t *testing.T) string {

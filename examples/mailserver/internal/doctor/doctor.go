@@ -97,7 +97,7 @@ func (d *doctor) problem(subject, advice, format string, args ...any) {
 
 func (d *doctor) examine(ctx context.Context, p *cli.Program) {
 	d.store(ctx, p)
-	d.nameKey()
+	d.serverKey()
 	if d.flags.Bucket() {
 		d.bucketClock(ctx)
 	} else {

@@ -67,7 +67,7 @@ func TestHealthy(t *testing.T) {
 	for _, f := range all {
 		subjects[f.Subject] = true
 	}
-	for _, s := range []string{"store", "name key", "clock", "-imap"} {
+	for _, s := range []string{"store", "server key", "clock", "-imap"} {
 		assert.True(t, subjects[s], s)
 	}
 	out := ok(t, "", "doctor", "-store", store, "-imap", "127.0.0.1:0", "-lmtp", "unix:"+filepath.Join(store, "..", "lmtp"))
@@ -85,16 +85,16 @@ func TestStore(t *testing.T) {
 	assert.Empty(t, entries, "nothing is made")
 
 	store := newStore(t)
-	require.NoError(t, os.Chmod(store+".namekey", 0o644))
+	require.NoError(t, os.Chmod(store+".serverkey", 0o644))
 	require.NoError(t, os.Chmod(store, 0o755))
 	bad, _ = examine(t, "-store", store)
 	if hasModes {
-		assert.Contains(t, bad["name key"], "problem: others on this machine can read")
+		assert.Contains(t, bad["server key"], "problem: others on this machine can read")
 		assert.Contains(t, bad["permissions"], "warning: others on this machine can enter")
 	}
-	require.NoError(t, os.Remove(store+".namekey"))
+	require.NoError(t, os.Remove(store+".serverkey"))
 	bad, _ = examine(t, "-store", store)
-	assert.Contains(t, bad["name key"], "warning: ")
+	assert.Contains(t, bad["server key"], "warning: ")
 
 	// A store that was made in the future.
 	late := time.Now().Add(time.Hour)
@@ -196,18 +196,18 @@ func TestBucket(t *testing.T) {
 	srv := httptest.NewServer(fake)
 	defer srv.Close()
 	dir := t.TempDir()
-	key := filepath.Join(dir, "namekey")
+	key := filepath.Join(dir, "serverkey")
 	url := "s3://" + fakes3.Bucket + "/mail?region=x&endpoint=" + srv.URL
-	ok(t, "pw\n", "account", "add", "ann", "-store", url, "-name-key", key)
-	bad, all := examine(t, "-store", url, "-name-key", key)
+	ok(t, "pw\n", "account", "add", "ann", "-store", url, "-server-key", key)
+	bad, all := examine(t, "-store", url, "-server-key", key)
 	assert.Empty(t, bad)
 	assert.NotEmpty(t, textOf(all, "bucket"))
 	assert.NotContains(t, textOf(all, "clock"), "differs")
 	fake.Quirks.IgnoresCondition = true
-	bad, _ = examine(t, "-store", url, "-name-key", key)
+	bad, _ = examine(t, "-store", url, "-server-key", key)
 	assert.Contains(t, bad["store"], "exclusive=true")
 	fake.Quirks = fakes3.Quirks{Clock: time.Hour}
-	_, all = examine(t, "-store", url, "-name-key", key)
+	_, all = examine(t, "-store", url, "-server-key", key)
 	assert.Contains(t, textOf(all, "clock"), "it differs from that of the bucket by ")
 }
 

@@ -49,8 +49,8 @@ func (d *doctor) store(ctx context.Context, p *cli.Program) {
 	}
 	n := 0
 	for _, err := range s.Accounts(ctx) {
-		if errors.Is(err, mailbox.ErrNoNameKey) {
-			break // the name key has a line of its own
+		if errors.Is(err, mailbox.ErrServerKey) {
+			break // the server key has a line of its own
 		}
 		if err != nil {
 			d.problem("store", `run "mailserver check"`, "the accounts cannot be listed: %v", err)
@@ -64,18 +64,18 @@ func (d *doctor) store(ctx context.Context, p *cli.Program) {
 	}
 }
 
-// nameKey looks at the file beside the store.
-func (d *doctor) nameKey() {
-	file := d.flags.NameKeyFile()
+// serverKey looks at the file beside the store.
+func (d *doctor) serverKey() {
+	file := d.flags.ServerKeyFile()
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		d.warn("name key", "put it back from a copy, or name it by -name-key; mail works without it",
-			"%s is not there: \"account list\" can list nobody", file)
+		d.warn("server key", "put it back from a copy, or name it by -server-key (\"mailserver key -h\" tells what to do if it is lost)",
+			"%s is not there: no password opens an account, and no mail is taken", file)
 	case err != nil:
-		d.problem("name key", "let the server's user read it", "%v", err)
+		d.problem("server key", "let the server's user read it", "%v", err)
 	default:
-		d.private("name key", file, info)
+		d.private("server key", file, info)
 	}
 }
 

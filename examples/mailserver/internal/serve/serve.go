@@ -59,7 +59,7 @@ that would cross the network without TLS are refused, but from this machine
 itself; -insecure-auth takes them from anywhere.
 
 -demo makes an account "demo" with a few mails at the first start, and prints its
-password and lines to paste. The password is kept in a file beside the name key: the
+password and lines to paste. The password is kept in a file beside the server key: the
 folder's name + .demo-password.
 
 With -metrics an address of HTTP has /metrics for Prometheus, /healthz (the process
@@ -69,7 +69,7 @@ many there are: keep it on loopback, which -pprof demands.
 
 The log goes to standard error. It names no account, address, subject or secret.
 
-` + access.NameKeyHelp,
+` + access.ServerKeyHelp,
 		Examples: []string{"mailserver serve -demo -store ./mail", "mailserver serve -store /var/lib/mail/store -imaps :993 -tls-cert cert.pem -tls-key key.pem"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var f serveFlags
