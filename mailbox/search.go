@@ -20,8 +20,8 @@ type Found = search.Found
 
 // Search yields the messages of the view that match, in ascending order. Keys
 // about flags, dates and sizes read pages only; keys about the header read kept
-// metadata; keys about text read bodies, one message at a time and only if
-// everything else matched. Messages that were expunged elsewhere are found until
+// metadata; keys about text read bodies, up to 16 at a time and only if everything
+// else matched. Messages that were expunged elsewhere are found until
 // the session is told. A message that cannot be read ends the search with an
 // error.
 func (v *View) Search(ctx context.Context, q *Query) iter.Seq2[Found, error] {
@@ -62,6 +62,22 @@ func (v *View) SearchWith(ctx context.Context, q *Query, looked func(index int))
 // and calls looked as SearchWith does. It ends with the first error.
 func (v *View) find(ctx context.Context, a *account, t *told, plan *search.Plan, looked func(index int)) iter.Seq2[*search.Candidate, error] {
 	return func(yield func(*search.Candidate, error) bool) {
+		for m, err := range search.Match(ctx, v.candidates(ctx, a, t, plan)) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			looked(m.Index)
+			if m.OK && !yield(m.Candidate, nil) {
+				return
+			}
+		}
+	}
+}
+
+// candidates yields the messages of the view that a plan must try.
+func (v *View) candidates(ctx context.Context, a *account, t *told, plan *search.Plan) iter.Seq2[*search.Candidate, error] {
+	return func(yield func(*search.Candidate, error) bool) {
 		near := &pages.Nearby{}
 		walk := pages.Walk{Mailbox: t.box, Removed: t.ghosts, UIDs: plan.UIDs(), Want: plan.Want, Near: near}
 		for hit, err := range a.pages.Walk(ctx, walk) {
@@ -69,14 +85,7 @@ func (v *View) find(ctx context.Context, a *account, t *told, plan *search.Plan,
 				yield(nil, err)
 				return
 			}
-			c := plan.Candidate(t.message(v.handle, hit, near).searched())
-			ok, err := c.Matches(ctx)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			looked(hit.Index)
-			if ok && !yield(c, nil) {
+			if !yield(plan.Candidate(t.message(v.handle, hit, near).searched()), nil) {
 				return
 			}
 		}

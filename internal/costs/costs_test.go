@@ -114,6 +114,15 @@ func reading(m *meter) {
 	assert.LessOrEqual(t, full.rounds, 4)
 	exactly(t, m.of("FETCH FULL of 1,000, warm", func() { m.fetchFull(v, 1001) }), 0, 0, 0, 0)
 	exactly(t, m.of("SELECT, warm", func() { m.sel(a).Close() }), 0, 1, 0, 1)
+	text := m.of("SEARCH BODY of 1,000", func() {
+		set := mailbox.Set{Ranges: []mailbox.Range{{First: 1, Last: 1000}}}
+		q := &mailbox.Query{Op: mailbox.OpAnd, Args: []*mailbox.Query{{Op: mailbox.OpSet, Set: set}, {Op: mailbox.OpBody, Text: "nowhere"}}}
+		for _, err := range v.Search(t.Context(), q) {
+			require.NoError(t, err)
+		}
+	})
+	assert.LessOrEqual(t, text.get, 1010.0)
+	assert.LessOrEqual(t, text.rounds, 100) // of 30 ms: 3 s
 	exactly(t, m.of("FETCH of one message", func() { m.read(v, 1, 0, -1) }), 0, 1, 0, 1)
 	part := m.of("FETCH of 100 KB in the middle of 30 MB", func() {
 		require.EqualValues(t, 100<<10, m.read(v, 2001, 10<<20, 100<<10))

@@ -50,6 +50,8 @@ type Candidate struct {
 	header *message.Header
 	bodies []bool // which needles were found; nil as long as no key needed it
 	texts  []bool
+
+	keptOnly bool // a key about text is errNeedsBody
 }
 
 // Candidate returns a message, to be tried with the queries of the plan.
@@ -213,6 +215,9 @@ func (c *Candidate) textMatches(ctx context.Context, text string, header bool) (
 	needles, found := c.plan.bodies, &c.bodies
 	if header {
 		needles, found = c.plan.texts, &c.texts
+	}
+	if *found == nil && c.keptOnly {
+		return false, errNeedsBody
 	}
 	if *found == nil {
 		if err := c.load(ctx); err != nil {
