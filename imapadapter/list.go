@@ -27,7 +27,14 @@ func (s *Session) List(w *imapserver.ListWriter, ref string, patterns []string, 
 	if len(patterns) > 1 || *o != (imap.ListOptions{}) {
 		kind = translate.ListExtended
 	}
-	for data, info := range translate.NewListing(kind, infos, ref, patterns, o).All() {
+	listing, err := translate.NewListing(op.ctx, kind, infos, ref, patterns, o)
+	if err != nil {
+		return op.fail(err)
+	}
+	for data, info := range listing.All() {
+		if err := op.ctx.Err(); err != nil {
+			return op.fail(err)
+		}
 		if info != nil && o.ReturnStatus != nil {
 			data.Status = s.statusData(data.Mailbox, &info.Status)
 		}

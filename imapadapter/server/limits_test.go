@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/letterlock/letterlock/blob/memblob"
 	"github.com/letterlock/letterlock/imapadapter/server"
 	"github.com/letterlock/letterlock/mailbox"
 )
@@ -235,4 +236,15 @@ func heapInUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// TestTooManyPatterns refuses a LIST whose patterns are too many or too long, and
+// answers the next.
+func TestTooManyPatterns(t *testing.T) {
+	w := newWorld(t, memblob.New())
+	p := w.enter("INBOX")
+	p.no(`LIST "" (`+strings.Repeat("% ", 100)+"%)", "LIMIT")
+	p.no(`LIST "" "`+strings.Repeat("*a%", 3000)+`"`, "LIMIT")
+	p.no(`LSUB "" "`+strings.Repeat("*a%", 3000)+`"`, "LIMIT")
+	require.Equal(t, []string{`* LIST (\HasNoChildren) "/" INBOX`}, p.ok(`LIST "" (`+strings.Repeat("% ", 99)+"%)"))
 }

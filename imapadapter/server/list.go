@@ -52,7 +52,14 @@ func (r *request) listing(args *wire.List, kind translate.ListKind) error {
 	if slices.Contains(args.ReturnStatus, "HIGHESTMODSEQ") {
 		r.knowsModSeq()
 	}
-	for data, info := range translate.NewListing(kind, infos, args.Reference, args.Patterns, o).All() {
+	listing, err := translate.NewListing(r.ctx, kind, infos, args.Reference, args.Patterns, o)
+	if err != nil {
+		return r.fail(err)
+	}
+	for data, info := range listing.All() {
+		if err := r.ctx.Err(); err != nil {
+			return r.fail(err)
+		}
 		r.writeList(data, kind)
 		if info != nil && args.ReturnStatus != nil {
 			r.writeStatus(info.Name, &info.Status, args.ReturnStatus)
