@@ -59,5 +59,8 @@ func TestStoreIsLost(t *testing.T) {
 	}
 	s.stop(t)
 	checked(t, dir)
+	key, err := os.ReadFile(dir + ".serverkey") // which is in no copy
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(copied+".serverkey", key, 0o600))
 	checked(t, copied)
 }
