@@ -102,7 +102,11 @@ func (r *request) addMessages(first wire.AppendMessage, add func(context.Context
 		}
 		o := mailbox.AppendOptions{Flags: translate.WithoutRecent(m.Flags), Date: m.Date, Size: r.cmd.Message}
 		body := r.openMessage(r.cmd, r.operation)
-		if err := add(r.ctx, body, o); err != nil {
+		src := io.Reader(body)
+		if r.cmd.Binary {
+			src = newTranscoder(body)
+		}
+		if err := add(r.ctx, src, o); err != nil {
 			return r.failMessage(body, err)
 		}
 		r.progress()

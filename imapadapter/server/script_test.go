@@ -23,7 +23,7 @@ import (
 //	@ login [N]                    connect session N (1 if not given) and log in
 //	@ open [N]                     connect it
 //	C: text                        session 1 sends a line; C2: for session 2
-//	C| text                        sends text without a line end, \r \n \t \\ escaped
+//	C| text                        sends text without a line end, \r \n \t \0 \\ escaped
 //	S: text                        session 1 gets this line, where ... is any text
 //	S: EOF                         the server closed the connection
 //
@@ -88,7 +88,7 @@ func (s *script) run(line string) {
 	case head[0] == 'C' && strings.HasSuffix(head, ":"):
 		p.send(text + "\r\n")
 	case head[0] == 'C':
-		p.send(strings.NewReplacer(`\r`, "\r", `\n`, "\n", `\t`, "\t", `\\`, `\`).Replace(text))
+		p.send(strings.NewReplacer(`\r`, "\r", `\n`, "\n", `\t`, "\t", `\0`, "\x00", `\\`, `\`).Replace(text))
 	default:
 		s.expected++
 		got := p.line()

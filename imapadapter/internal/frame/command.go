@@ -27,12 +27,13 @@ type Command struct {
 	// Message is the length of the message that follows Text, or -1.
 	Message int64
 	NonSync bool // the client does not wait before it sends the message
+	Binary  bool // the message comes as a literal8 (RFC 3516)
 	Closing bool // a parenthesis follows the message (RFC 6855 section 4)
 }
 
 // announce notes the message whose header ends the text.
 func (c *Command) announce(s *scanner, before []byte) {
-	c.Message, c.NonSync = s.size, s.nonSync
+	c.Message, c.NonSync, c.Binary = s.size, s.nonSync, s.lit8
 	c.Closing = bytes.HasSuffix(before, []byte("(~"))
 }
 

@@ -301,7 +301,7 @@ func unexpectedLine() *Refusal {
 // wrong.
 func (f *Reader) Tail(c *Command, multi bool) (next []byte, err error) {
 	closing := c.Closing
-	c.Message, c.NonSync, c.Closing = -1, false, false
+	c.Message, c.NonSync, c.Binary, c.Closing = -1, false, false, false
 	s, err := f.more()
 	var refusal *Refusal
 	if err != nil && !errors.As(err, &refusal) {
