@@ -50,6 +50,7 @@ type Candidate struct {
 	header *message.Header
 	bodies []bool // which needles were found; nil as long as no key needed it
 	texts  []bool
+	fields map[string][]bool // by the field's name in lower case: which needles were found
 
 	keptOnly bool // a key about text is errNeedsBody
 }
@@ -195,17 +196,45 @@ func (c *Candidate) head(ctx context.Context) (*message.Header, error) {
 }
 
 func (c *Candidate) headerMatches(ctx context.Context, q *Query) (bool, error) {
+	name := strings.ToLower(q.Field)
+	found := c.fields[name]
+	if found == nil {
+		var err error
+		if found, err = c.searchField(ctx, name); err != nil {
+			return false, err
+		}
+		if c.fields == nil {
+			c.fields = map[string][]bool{}
+		}
+		c.fields[name] = found
+	}
+	return found[q.needle], nil
+}
+
+// searchField reports which needles of the plan are in the texts of a field.
+func (c *Candidate) searchField(ctx context.Context, name string) ([]bool, error) {
 	h, err := c.head(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	want := message.Fold(q.Text)
-	for text := range h.SearchTexts(q.Field) {
-		if strings.Contains(message.Fold(text), want) {
-			return true, nil
+	needles := c.plan.fields[name]
+	found, left := make([]bool, len(needles)), len(needles)
+	for text := range h.SearchTexts(name) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		folded := message.Fold(text)
+		for i, needle := range needles {
+			if !found[i] && strings.Contains(folded, needle) {
+				found[i] = true
+				left--
+			}
+		}
+		if left == 0 {
+			break
 		}
 	}
-	return false, nil
+	return found, nil
 }
 
 func (c *Candidate) textMatches(ctx context.Context, text string, header bool) (bool, error) {

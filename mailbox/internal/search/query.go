@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/letterlock/letterlock/mailbox/internal/state"
+	"github.com/letterlock/letterlock/mailbox/message"
 )
 
 // Op is what a [Query] asks of a message. The names are those of the search keys of
@@ -59,6 +60,8 @@ type Query struct {
 	Field string
 	Time  time.Time
 	N     int64
+
+	needle int // of OpHeader: its place among the needles of the field, set by NewPlan
 }
 
 // ErrBadQuery is a query that is malformed or beyond the limits.
@@ -67,8 +70,9 @@ var ErrBadQuery = errors.New("malformed query")
 // Plan is a query that was made ready to be tried with messages.
 type Plan struct {
 	query  *Query
-	bodies []string // needles of OpBody
-	texts  []string // needles of OpText
+	bodies []string            // needles of OpBody
+	texts  []string            // needles of OpText
+	fields map[string][]string // needles of OpHeader, folded, by the field's name in lower case
 	now    time.Time
 }
 
@@ -76,7 +80,7 @@ type Plan struct {
 // orders the arguments of each key, those that cost least first, and collects what is
 // to be found in bodies, so that each body is read once however many keys need it.
 func NewPlan(now time.Time, q *Query, also ...*Query) *Plan {
-	p := &Plan{query: q, now: now}
+	p := &Plan{query: q, now: now, fields: map[string][]string{}}
 	p.prepare(q)
 	for _, q := range also {
 		p.prepare(q)
@@ -90,6 +94,8 @@ func (p *Plan) prepare(q *Query) {
 		p.bodies = addNeedle(p.bodies, q.Text)
 	case OpText:
 		p.texts = addNeedle(p.texts, q.Text)
+	case OpHeader:
+		p.addField(q)
 	}
 	for _, arg := range q.Args {
 		p.prepare(arg)
@@ -102,6 +108,16 @@ func addNeedle(needles []string, s string) []string {
 		return needles
 	}
 	return append(needles, s)
+}
+
+// addField collects what is to be found in a field, so that its texts are decoded and
+// folded once however many keys need them.
+func (p *Plan) addField(q *Query) {
+	name, needle := strings.ToLower(q.Field), message.Fold(q.Text)
+	if q.needle = slices.Index(p.fields[name], needle); q.needle < 0 {
+		q.needle = len(p.fields[name])
+		p.fields[name] = append(p.fields[name], needle)
+	}
 }
 
 // UIDs returns a set outside of which nothing matches.
