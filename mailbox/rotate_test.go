@@ -175,7 +175,7 @@ func TestRotationIsInterrupted(t *testing.T) {
 		r, err := withIdentity(t, openAt(t, cut, clock), old)
 		require.NoError(t, err)
 		cut.armed = true
-		_, failed := r.RotateIdentity(ending, []byte("new"))
+		returned, failed := r.RotateIdentity(ending, []byte("new"))
 		cut.armed = false
 		s := openAt(t, blobs, clock)
 		require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0])
@@ -198,6 +198,9 @@ func TestRotationIsInterrupted(t *testing.T) {
 		}
 		got, err := b.Recovery()
 		require.NoError(t, err)
+		if got != old {
+			require.Equal(t, got, returned, "after %d writes: %v", n, failed)
+		}
 		add(t, b, 2)
 		require.Len(t, texts(t, b), 3)
 		_, err = b.RotateIdentity(ctx, []byte("final"))

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 
@@ -37,10 +38,10 @@ If it is interrupted, log in once with the new password: that completes it.`,
 						return err
 					}
 					identity, err := a.RotateIdentity(ctx, password)
-					if err != nil {
-						return err
+					if identity != "" { // the account may have it also beside an error
+						_, printed := fmt.Fprintln(p.Out, identity)
+						err = errors.Join(err, printed)
 					}
-					_, err = fmt.Fprintln(p.Out, identity)
 					return err
 				})
 			}
