@@ -174,8 +174,8 @@ func (w *tamperWorld) aim(t *testing.T, s *Store, revoked []byte) {
 		w.targets[len(w.targets)-1].block = block
 	}
 	add("body", "body/", "body/"+id, 2)
-	add("note of a collection", layout.KindMark+"/", layout.KindMark+"/"+id, 0)
-	w.targets = append(w.targets, tamperTarget{kind: "note of a removal", name: list(layout.RemovedFolder)[0], free: layout.RemovedFolder + id, with: "identity"})
+	add("marks of a collection", layout.KindMark+"/", layout.KindMark+"/"+id, 0)
+	w.targets = append(w.targets, tamperTarget{kind: "record of a removal", name: list(layout.RemovedFolder)[0], free: layout.RemovedFolder + id, with: "identity"})
 }
 
 // blocksInUse yields a block of a page and one of metadata that the newest state

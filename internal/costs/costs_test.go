@@ -167,7 +167,7 @@ func arriving(m *meter) {
 	a := m.login(s, "ann")
 	v := m.sel(a)
 	watch := a.Watch()
-	told := m.of("delivery by LMTP, and a waiting session told of it", func() {
+	notified := m.of("delivery by LMTP, and the notification of a waiting session", func() {
 		for len(watch.C) > 0 {
 			<-watch.C
 		}
@@ -177,7 +177,7 @@ func arriving(m *meter) {
 		require.NoError(t, err)
 		require.Equal(t, 1004, c.Exists)
 	})
-	exactly(t, told, 2, 2, 0, 4)
+	exactly(t, notified, 2, 2, 0, 4)
 	watch.Close()
 	v.Close()
 	require.NoError(t, a.Close())

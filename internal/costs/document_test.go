@@ -72,7 +72,7 @@ func bill(rows []cost, idle cost) string {
 	for _, c := range rows {
 		row[c.what] = c
 	}
-	told := row["delivery by LMTP, and a waiting session told of it"]
+	notified := row["delivery by LMTP, and the notification of a waiting session"]
 	// A snapshot is written once for so many deliveries that its share is small, and
 	// it is that of APPEND.
 	share := row["APPEND, each of 1,000, with the snapshots that they cause"].price() - row["APPEND"].price()
@@ -80,7 +80,7 @@ func bill(rows []cost, idle cost) string {
 		what string
 		each float64 // a user's day
 	}{
-		{"100 deliveries, each told to a waiting session, with snapshots", 100 * (told.price() + share)},
+		{"100 deliveries, each notifying a waiting session, with snapshots", 100 * (notified.price() + share)},
 		{"100 mails read", 100 * row["FETCH of one message"].price()},
 		{"100 flags set", 100 * row["STORE of a flag on one message"].price()},
 		{"20 warm logins with a SELECT", 20 * (row["LOGIN by password, warm"].price() + row["SELECT, warm"].price())},
