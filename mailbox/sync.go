@@ -188,12 +188,16 @@ func (t *told) tellGone(ctx context.Context, a *account) ([]Expunged, error) {
 	return out, nil
 }
 
-// RecentFrom returns the UID from which on messages have not been shown to a
-// session, and with claim takes them for the caller.
+// recentFrom returns the UID from which on messages have not been shown to a
+// session, and with claim takes them for the caller. m may be older than the
+// newest state, which has what a.recents no longer does.
 func (a *account) recentFrom(m *state.Mailbox, claim bool) UID {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	from := max(m.RecentFrom, a.recents[m.ID])
+	if now := a.state().ByID(m.ID); now != nil {
+		from = max(from, now.RecentFrom)
+	}
 	if claim {
 		a.recents[m.ID] = max(from, m.UIDNext)
 	}

@@ -466,3 +466,22 @@ func TestFragmentedSetOfAMillionFits(t *testing.T) {
 	_, err := state.DecodeEvent(b)
 	require.NoError(t, err)
 }
+
+// A session whose picture is older than what another was shown gets nothing as \Recent
+// once more, also when the log has that by now and memory has forgotten it.
+func TestRecentOfAnOlderState(t *testing.T) {
+	a := newUser(t, openStore(t, memblob.New()), "ann")
+	put := func() {
+		_, err := a.Append(t.Context(), Inbox, strings.NewReader(mail(1)), AppendOptions{})
+		require.NoError(t, err)
+	}
+	put()
+	old := a.account.state().ByName(Inbox)
+	v := selectInbox(t, a)
+	require.Equal(t, 1, v.Recent())
+	put() // the log has what v was shown
+	put() // it need not be remembered any more
+	require.Empty(t, a.account.recents)
+	require.Equal(t, UID(2), a.account.recentFrom(old, true))
+	require.Equal(t, 3, syncView(t, v, false).Recent)
+}
