@@ -186,6 +186,7 @@ func (p *Appender) decide(ctx context.Context, a *account, s *state.Account, now
 // goes.
 func (p *Appender) fits(ctx context.Context, a *account, s *state.Account, more Held) error {
 	more.Messages += int64(len(p.staged))
+	into := more.Messages
 	for _, m := range p.staged {
 		more.Storage += int64(m.Size)
 	}
@@ -196,7 +197,13 @@ func (p *Appender) fits(ctx context.Context, a *account, s *state.Account, more 
 		}
 		more = more.plus(Held{-int64(row.Size), -1})
 	}
-	return a.fits(ctx, s, more)
+	if to := s.ByName(p.mailbox); to != nil {
+		if p.replace != nil && p.replace.box == to.ID {
+			into--
+		}
+		return a.fits(ctx, s, to, into, more)
+	}
+	return a.fitsQuota(ctx, s, more)
 }
 
 // Abort gives up what was added and not committed. It may be called at any time,

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/letterlock/letterlock/blob"
@@ -111,7 +112,7 @@ type Copied struct {
 // and whatever their size: the copies point to the same bytes. It fails with
 // [ErrNoMailbox] if there is no mailbox dest, with [ErrDeleted] if the view's mailbox
 // was deleted, with [ErrTooManyKeywords] if the destination cannot take the messages'
-// keywords, and with [ErrNoMessage] if set has sequence numbers and all of its messages
+// keywords, with [ErrFull], and with [ErrNoMessage] if set has sequence numbers and all of its messages
 // were expunged. Other messages that are gone are left out.
 func (v *View) Copy(ctx context.Context, set Set, dest string) (Copied, error) {
 	return v.copy(ctx, set, dest, false)
@@ -151,7 +152,16 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 		}
 		var there state.UIDSet
 		var size Held
-		if there, size, done, err = a.decideCopy(ctx, from, to, uids); err != nil {
+		room, inMailbox := a.room(s, to)
+		switch {
+		case move && from == to:
+			room = math.MaxInt64
+		case move:
+			room = inMailbox
+		default:
+			room = min(room, inMailbox)
+		}
+		if there, size, done, err = a.decideCopy(ctx, from, to, uids, room); err != nil {
 			return nil, err
 		}
 		switch {
@@ -161,7 +171,7 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 			return nil, nil
 		}
 		if !move {
-			if err := a.fits(ctx, s, size); err != nil {
+			if err := a.fitsQuota(ctx, s, size); err != nil {
 				return nil, err
 			}
 		}
@@ -173,13 +183,18 @@ func (v *View) copy(ctx context.Context, set Set, dest string, move bool) (done 
 	return done, nil
 }
 
-func (a *account) decideCopy(ctx context.Context, from, to *state.Mailbox, uids state.UIDSet) (there state.UIDSet, size Held, done Copied, err error) {
+// decideCopy finds the messages to copy. It fails with [ErrFull] if there are more than
+// there is room for.
+func (a *account) decideCopy(ctx context.Context, from, to *state.Mailbox, uids state.UIDSet, room int64) (there state.UIDSet, size Held, done Copied, err error) {
 	defined := *to
 	known := map[state.FlagBits]bool{}
 	done.UIDValidity = to.UIDValidity
 	for h, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: from, UIDs: uids}) {
 		if err != nil {
 			return nil, Held{}, Copied{}, err
+		}
+		if int64(len(done.Source)) >= room {
+			return nil, Held{}, Copied{}, ErrFull
 		}
 		if bits := h.Page.Flags[h.Row]; !known[bits] {
 			known[bits] = true

@@ -26,6 +26,7 @@ var (
 	ErrTooLarge        = errors.New("message is too large")
 	ErrTooManyMessages = errors.New("too many messages at once")
 	ErrOverQuota       = errors.New("account is over its quota")
+	ErrFull            = fmt.Errorf("account or mailbox has as many messages as it may: %w", ErrOverQuota)
 	ErrNoMessage       = errors.New("no such message")
 	ErrClosed          = errors.New("closed")
 	ErrGone            = errors.New("account was removed")

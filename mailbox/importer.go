@@ -338,7 +338,7 @@ func (b *importBatch) commit(ctx context.Context) error {
 		if e == nil || err != nil {
 			return nil, err
 		}
-		if err := b.account.fits(ctx, s, b.held()); err != nil {
+		if err := b.account.fits(ctx, s, m, b.held().Messages, b.held()); err != nil {
 			return nil, err
 		}
 		refused = false

@@ -199,11 +199,12 @@ func (in *inbox) deliverOpen(ctx context.Context, folder string, now int64, m st
 	refused := true
 	err = a.commit(ctx, func(ctx context.Context, s *state.Account, _ ModSeq) (state.Event, error) {
 		refused = true
-		if err := a.fits(ctx, s, size); err != nil {
+		to := s.DeliveryMailbox(folder)
+		if err := a.fits(ctx, s, to, 1, size); err != nil {
 			return nil, err
 		}
 		refused = false
-		return &state.AddMessages{Mailbox: s.DeliveryMailbox(folder).ID, Time: now, Messages: []state.NewMessage{m}}, nil
+		return &state.AddMessages{Mailbox: to.ID, Time: now, Messages: []state.NewMessage{m}}, nil
 	})
 	if errors.Is(err, ErrRotated) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrClosed) && refused {
 		return false, nil

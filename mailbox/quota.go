@@ -111,8 +111,29 @@ func (h *Account) DeletedStorage(ctx context.Context, name string) (int64, error
 	return sum, nil
 }
 
-// fits reports whether there is room for more.
-func (a *account) fits(ctx context.Context, s *state.Account, more Held) error {
+// Defaults of [Options].
+const (
+	DefaultMaxMessages        = 4_000_000
+	DefaultMaxMailboxMessages = 2_000_000
+)
+
+// room returns how many messages more the account and the mailbox may have.
+func (a *account) room(s *state.Account, to *state.Mailbox) (account, mailbox int64) {
+	o := &a.store.opts
+	return o.MaxMessages - usage(s).Messages, o.MaxMailboxMessages - int64(to.Messages)
+}
+
+// fits reports whether the account has room for more, of which so many messages come to
+// a mailbox.
+func (a *account) fits(ctx context.Context, s *state.Account, to *state.Mailbox, into int64, more Held) error {
+	if account, mailbox := a.room(s, to); into > 0 && into > mailbox || more.Messages > 0 && more.Messages > account {
+		return ErrFull
+	}
+	return a.fitsQuota(ctx, s, more)
+}
+
+// fitsQuota reports whether the account's quota has room for more.
+func (a *account) fitsQuota(ctx context.Context, s *state.Account, more Held) error {
 	q, err := a.limits(ctx)
 	if err != nil || q == (Quota{}) {
 		return err

@@ -255,3 +255,43 @@ func TestQuotaOfManyAccounts(t *testing.T) {
 		})
 	}
 }
+
+// The caps of messages hold for an account and for a mailbox, whatever adds the messages.
+func TestMessageCaps(t *testing.T) {
+	ctx := t.Context()
+	s, err := Open(ctx, memblob.New(), Options{Password: cheap, MaxMessages: 6, MaxMailboxMessages: 4})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Close()) }()
+	a := newUser(t, s, "ann")
+	require.NoError(t, a.Create(ctx, "Copies"))
+	add(t, a, 0)
+	for range 2 { // a client doubles its mailbox, as often as it can
+		_, err = selectInbox(t, a).Copy(ctx, All(), Inbox)
+		require.NoError(t, err)
+	}
+	v := selectInbox(t, a)
+	_, err = v.Copy(ctx, All(), Inbox)
+	require.ErrorIs(t, err, ErrFull)
+	require.ErrorIs(t, fillWith(t, a, 100), ErrFull)
+	require.ErrorIs(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0], ErrFull)
+	_, err = v.Replace(ctx, 1, Inbox, strings.NewReader(mail(1)), AppendOptions{})
+	require.NoError(t, err, "there are no more than before")
+	_, err = v.Copy(ctx, UIDs(2, 3, 4), "Copies")
+	require.ErrorIs(t, err, ErrFull, "the account would have 7")
+	_, err = v.Copy(ctx, UIDs(2, 3), "Copies")
+	require.NoError(t, err)
+	_, err = a.Append(ctx, "Copies", strings.NewReader(mail(1)), AppendOptions{})
+	require.ErrorIs(t, err, ErrFull)
+	_, err = v.Move(ctx, UIDs(2, 3), "Copies")
+	require.NoError(t, err, "the account has as many as before")
+	_, err = v.Move(ctx, UIDs(4), "Copies")
+	require.ErrorIs(t, err, ErrFull)
+	_, err = v.Replace(ctx, 4, "Copies", strings.NewReader(mail(1)), AppendOptions{})
+	require.ErrorIs(t, err, ErrFull)
+	_, held, err := a.Quota(ctx)
+	require.NoError(t, err)
+	require.Equal(t, int64(6), held.Messages)
+
+	_, err = Open(ctx, memblob.New(), Options{MaxMessages: -1})
+	require.Error(t, err)
+}

@@ -55,7 +55,14 @@ type Options struct {
 	CacheBytes   int64         // of decoded pages and metadata, for all accounts; default 8 MiB
 	PollInterval time.Duration // how often other processes' commits are looked for; default 2 s; negative: never, one process alone uses the store
 	MaxMessage   int64         // bytes; default [DefaultMaxMessage], at most 4 GiB - 1
-	Grace        time.Duration // how long what was superseded is kept; default 24 h, at least a minute; all processes must agree
+	// MaxMessages bounds the messages of an account, MaxMailboxMessages those of one
+	// mailbox; default [DefaultMaxMessages] and [DefaultMaxMailboxMessages]. What would
+	// exceed them fails with [ErrFull], but for deliveries of processes in which the
+	// account is not open. They bound the memory that an account takes.
+	MaxMessages        int64
+	MaxMailboxMessages int64
+
+	Grace time.Duration // how long what was superseded is kept; default 24 h, at least a minute; all processes must agree
 
 	NoCollect bool // never collect in the background; call [Account.Collect] then
 
@@ -175,6 +182,15 @@ func open(ctx context.Context, blobs blob.Store, o Options, adopt bool) (*Store,
 	}
 	if o.MaxMessage < 0 || o.MaxMessage > maxMessage {
 		return nil, fmt.Errorf("mailbox: MaxMessage %d is not 1 to %d", o.MaxMessage, int64(maxMessage))
+	}
+	if o.MaxMessages == 0 {
+		o.MaxMessages = DefaultMaxMessages
+	}
+	if o.MaxMailboxMessages == 0 {
+		o.MaxMailboxMessages = DefaultMaxMailboxMessages
+	}
+	if o.MaxMessages < 0 || o.MaxMailboxMessages < 0 {
+		return nil, errors.New("mailbox: MaxMessages or MaxMailboxMessages is negative")
 	}
 	if o.Grace == 0 {
 		o.Grace = eventlog.DefaultGrace

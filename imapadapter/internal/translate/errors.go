@@ -44,6 +44,7 @@ var answers = []struct {
 	{mailbox.ErrTooManyKeywords, imap.ResponseCodeLimit, "Too many keywords in the mailbox", false},
 	{mailbox.ErrTooManyMailboxes, imap.ResponseCodeLimit, "Too many mailboxes", false},
 	{mailbox.ErrUIDsUsedUp, imap.ResponseCodeLimit, "Mailbox has no UIDs left", false},
+	{mailbox.ErrFull, imap.ResponseCodeLimit, "Account or mailbox has too many messages", false},
 	{mailbox.ErrOverQuota, imap.ResponseCodeOverQuota, "Account is full", false},
 	{mailbox.ErrTooManyMessages, imap.ResponseCodeLimit, "Too many messages at once", false},
 	{mailbox.ErrNoMessage, codeExpungeIssued, "The message is no longer there", false},
