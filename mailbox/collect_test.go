@@ -370,7 +370,7 @@ type holding struct {
 
 func (h *holding) Create(ctx context.Context, name string, r io.Reader) error {
 	entry := strings.Contains(name, "/log/")
-	if entry && h.at == "before the entry" || strings.Contains(name, "/key/") && h.at == "before the recipient" {
+	if entry && h.at == "before the entry" || strings.Contains(name, "/ring/") && h.at == "before the ring" {
 		h.stop()
 	}
 	err := h.Store.Create(ctx, name, r)

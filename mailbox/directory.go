@@ -166,9 +166,8 @@ func (s *Store) vouched(ctx context.Context, id eventlog.ID, e eventlog.Epoch) (
 }
 
 // publish says who writes to an account in an epoch, for all names that are vouched
-// for, and more. The caller has the identity of the epoch, and either the epoch has
-// begun or a reservation says that the caller is to begin it: what others said of it
-// is replaced.
+// for, and more. The epoch has begun, and the caller has its identity: what others said
+// of it is replaced.
 func (s *Store) publish(ctx context.Context, id eventlog.ID, e eventlog.Epoch, identity *crypto.Identity, t eventlog.Terms, more ...keyring.NameHash) error {
 	prefix := layout.AccountPrefix(id)
 	say := keyring.Entry{Terms: t, Recipient: identity.Recipient()}

@@ -112,12 +112,19 @@ func (s *Store) saidOf(ctx context.Context, c *claimant, e eventlog.Epoch) (keyr
 func (s *Store) trustsClaims(c *claimant) bool { return len(s.directory) == 0 || c.name == "" }
 
 // settle compares what the store says of who writes to the account with what its log
-// says, as mailGoes does. An open log is closed, where there is a server key.
+// says, as mailGoes does, and says it anew if nothing does. An open log is closed, where there is a server key.
 func (a *account) settle(ctx context.Context, c *claimant) error {
 	s := a.store
 	e, terms := a.log.Epoch()
 	s.sawEpoch(a.id, e)
 	said, err := a.mailGoes(ctx, c)
+	if errors.Is(err, fs.ErrNotExist) {
+		// The epoch began, and whoever began it was interrupted; or it was lost.
+		if err := s.publish(ctx, a.id, e, a.identity, terms); err != nil {
+			return err
+		}
+		said, err = a.mailGoes(ctx, c)
+	}
 	if errors.Is(err, fs.ErrNotExist) && !s.trustsClaims(c) {
 		// It may be somebody else's name.
 		s.logger.Error("no server with the key led the name to the account: its mail is not accepted", "account", a.id)
@@ -174,9 +181,6 @@ func (s *Store) carryOver(ctx context.Context, a *account, e eventlog.Epoch, sai
 
 // closeEpoch begins a closed epoch with the same identity.
 func (a *account) closeEpoch(ctx context.Context, e eventlog.Epoch) error {
-	if err := a.store.publish(ctx, a.id, e+1, a.identity, eventlog.TermsClosed); err != nil {
-		return err
-	}
 	_, err := a.committer.Rekey(ctx, eventlog.Rekeying{Epoch: e + 1, Terms: eventlog.TermsClosed}, anyState)
 	if errors.Is(err, eventlog.ErrConflict) {
 		return nil // another login did it, or changed the identity: the next look tells
@@ -186,6 +190,9 @@ func (a *account) closeEpoch(ctx context.Context, e eventlog.Epoch) error {
 	}
 	a.store.waker.Publish(a.id)
 	a.store.sawEpoch(a.id, e+1)
+	if err := a.store.publish(ctx, a.id, e+1, a.identity, eventlog.TermsClosed); err != nil {
+		return err
+	}
 	return a.store.unpublish(ctx, a.id, e+1)
 }
 

@@ -22,13 +22,16 @@ import (
 //
 //  1. The event begin-rekey. Of several changes at a time the one that began last can
 //     take effect.
-//  2. A snapshot under the next identity; ring/ with the identity before; a slot; what
-//     the directory says of the next epoch.
+//  2. A snapshot under the next identity; ring/ with the identity before; a slot.
 //  3. The log's Rekey entry. That is the moment of effect: before it nothing changed,
 //     and the change can be done again, with the old password; after it the next
 //     identity opens the account, and the one before does not.
-//  4. A snapshot in the new epoch. Then the old slots go, and what the directory says
-//     of the epoch before. If this is interrupted a login completes it.
+//  4. What the directory says of the new epoch, and a snapshot in it. Then the old
+//     slots go, and what the directory says of the epoch before. If this is
+//     interrupted a login completes it; until then mail for the account waits.
+//
+// Nothing is published before the moment of effect: a process that was suspended
+// there, and overtaken, would lead mail to an identity that nobody has.
 
 // RotateIdentity gives the account a new identity: what is to be done when the old
 // one, or a password or token together with a copy of the store, may have come to
@@ -148,9 +151,6 @@ func (a *account) takeOver(ctx context.Context, r *rotation, next *crypto.Identi
 		return err
 	}
 	if err := s.blobs.Create(ctx, slotName(a.prefix, slot), bytes.NewReader(slot.Marshal())); err != nil {
-		return err
-	}
-	if err := s.publish(ctx, a.id, e+1, next, terms); err != nil {
 		return err
 	}
 	_, err = a.committer.Rekey(ctx, eventlog.Rekeying{Epoch: e + 1, Next: next, Terms: terms}, func(*state.Account) error {

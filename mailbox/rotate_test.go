@@ -178,14 +178,24 @@ func TestRotationIsInterrupted(t *testing.T) {
 		returned, failed := r.RotateIdentity(ending, []byte("new"))
 		cut.armed = false
 		s := openAt(t, blobs, clock)
-		require.NoError(t, s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0])
+		deliver := func() error {
+			return s.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0]
+		}
+		waits := deliver()
+		if waits != nil { // the change is in effect, and nobody has said yet to whom mail goes
+			require.ErrorIs(t, waits, fs.ErrNotExist)
+			require.NotErrorIs(t, waits, ErrNoAccount)
+		}
 		opened := 0
 		for _, password := range []string{"secret of ann", "new"} {
 			b, err := openAt(t, blobs, clock).Login(ctx, "ann", []byte(password))
 			if err != nil {
 				continue
 			}
-			opened++
+			if opened++; opened == 1 && waits != nil {
+				require.NoError(t, deliver(), "the login has said it")
+				require.NoError(t, b.account.catchUp(ctx))
+			}
 			require.Equal(t, []string{mail(0), mail(1)}, texts(t, b))
 			sound(t, s, b)
 			require.NoError(t, b.Close())
@@ -260,8 +270,8 @@ func TestRotationIsGivenUp(t *testing.T) {
 }
 
 // A change of identity is interrupted right after its moment of effect: it took place.
-// Sessions of the identity before end, mail arrives, and a login with the new password
-// deletes what is left of the old.
+// Sessions of the identity before end, mail waits, and a login with the new password
+// lets it in and deletes what is left of the old.
 func TestRotationIsInterruptedInEffect(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -271,7 +281,9 @@ func TestRotationIsInterruptedInEffect(t *testing.T) {
 		require.ErrorIs(t, err, ErrRotated)
 		require.Error(t, session.SetPassword(ctx, []byte("other")))
 		post := openAt(t, blobs, clock)
-		require.NoError(t, post.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0])
+		err = post.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0]
+		require.ErrorIs(t, err, fs.ErrNotExist, "nobody has said yet to whom it goes")
+		require.NotErrorIs(t, err, ErrNoAccount, "it is to be tried again")
 		if password == "new" {
 			_, err = openAt(t, blobs, clock).Login(ctx, "ann", []byte("secret of ann"))
 			require.ErrorIs(t, err, ErrRotated)
@@ -280,9 +292,13 @@ func TestRotationIsInterruptedInEffect(t *testing.T) {
 		_, err = post.Sweep(ctx, SweepOptions{Logs: true})
 		require.NoError(t, err)
 		s := openAt(t, blobs, clock)
-		for range 2 {
+		for i := range 2 {
 			a, err := s.Login(ctx, "ann", []byte(password))
 			require.NoError(t, err)
+			if i == 0 {
+				require.NoError(t, post.Deliver(ctx, []Recipient{{Account: "ann"}}, strings.NewReader(mail(1)))[0])
+				require.NoError(t, a.account.catchUp(ctx))
+			}
 			require.Equal(t, []string{mail(0), mail(1)}, texts(t, a))
 			sound(t, s, a)
 			tokens, err := a.Tokens(ctx)
@@ -310,7 +326,7 @@ func TestRotationsAtATime(t *testing.T) {
 	recovery, err := a.Recovery()
 	require.NoError(t, err)
 	add(t, a, 0)
-	hold := &holding{Store: blobs, at: "before the recipient", reached: make(chan struct{}), resume: make(chan struct{})}
+	hold := &holding{Store: blobs, at: "before the ring", reached: make(chan struct{}), resume: make(chan struct{})}
 	frozen, err := withIdentity(t, openAt(t, hold, clock), recovery)
 	require.NoError(t, err)
 	hold.armed.Store(true)
