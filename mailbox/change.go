@@ -63,7 +63,7 @@ func (v *View) Store(ctx context.Context, set Set, op FlagOp, flags []string, o 
 		return nil, err
 	}
 	if o.Silent {
-		v.hush(silentChange{d.asked, op, flags})
+		v.silence(silentChange{d.asked, op, flags})
 	}
 	return d.modified, nil
 }

@@ -3,7 +3,7 @@
 //
 //	Store ---- accounts, by name ------------------ Deliver: needs no secret
 //	  Account ---- a login: folders, append, secrets
-//	    View ---- what one session has been told of one folder
+//	    View ---- one folder as a session shows it
 //	      Message ---- size, flags, header, structure, bytes
 //
 // An account is a log of events ([eventlog]) and what they add up to: an immutable
@@ -26,10 +26,9 @@
 //   - Memory does not follow the size of a message or of a folder: bodies are
 //     streams, and what is kept of messages is read in pages through one bounded
 //     cache.
-//   - A copy or a move is an event and touches no body; so does a change of flags.
+//   - A copy, a move or a change of flags is an event and touches no body.
 //   - What FETCH FULL, header listings and header searches ask for reads no body.
-//   - A View never changes under a session: it is moved on, and says what is
-//     different, by [View.Sync].
+//   - A View changes only by [View.Sync], which returns what changed.
 //
 // # What is not
 //
@@ -42,7 +41,7 @@
 // # Where to read next
 //
 // The example of this package shows the way of a mail through it. In the source:
-// event.go is what can happen, state.go what it adds up to, view.go and sync.go
-// what a session sees of it, snapshot.go how it is kept short. docs/design.md has
-// the reasons, docs/format.md the bytes.
+// internal/state/event.go has the events, internal/state/account.go how they change an
+// account, view.go and sync.go what a session sees of it, snapshot.go how logs are kept
+// short. docs/design.md has the reasons, docs/format.md the bytes.
 package mailbox

@@ -202,7 +202,7 @@ func (h *Account) Select(ctx context.Context, name string, readOnly bool) (*View
 	if m == nil {
 		return nil, ErrNoMailbox
 	}
-	v := &View{handle: h, account: a, readOnly: readOnly, told: told{box: m}}
+	v := &View{handle: h, account: a, readOnly: readOnly, shown: shown{box: m}}
 	v.recent = v.claim(m, 1)
 	if v.recents, err = v.countRecent(ctx, a, 1); err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"github.com/letterlock/letterlock/mailbox/message"
 )
 
-// Message is one message of a [View], as the session was told of it.
+// Message is one message of a [View], as of its last Sync.
 type Message struct {
 	Index  int // place in the view, from 0
 	UID    UID
@@ -31,7 +31,7 @@ type Message struct {
 }
 
 // message returns what walk found.
-func (t *told) message(h *Account, at pages.Hit, near *pages.Nearby) *Message {
+func (t *shown) message(h *Account, at pages.Hit, near *pages.Nearby) *Message {
 	p, i := at.Page, at.Row
 	return &Message{
 		Index: at.Index, UID: p.UIDs[i], ModSeq: p.ModSeqs[i], Size: int64(p.Sizes[i]),

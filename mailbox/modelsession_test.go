@@ -268,7 +268,7 @@ func (w *world) compareSession(s *session) {
 			require.Equal(w.t, s.picture[i], p)
 		}
 	}
-	places := s.view.told.lookup(s.view.account)
+	places := s.view.shown.lookup(s.view.account)
 	for i := range s.picture {
 		u, err := places.uid(w.ctx, i)
 		require.NoError(w.t, err)

@@ -91,7 +91,7 @@ func AllWords(q Query) *Query {
 
 // queryResolver turns queries into queries over UIDs.
 type queryResolver struct {
-	told    *told
+	shown   *shown
 	account *account
 	keys    int // so far, of one query
 }
@@ -113,7 +113,7 @@ func (r *queryResolver) node(ctx context.Context, q *Query, depth int) (*search.
 	switch q.Op {
 	case OpSet:
 		var err error
-		if out.UIDs, err = r.told.resolve(ctx, r.account, q.Set); err != nil {
+		if out.UIDs, err = r.shown.resolve(ctx, r.account, q.Set); err != nil {
 			return nil, err
 		}
 	case OpNot:

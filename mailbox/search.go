@@ -39,7 +39,7 @@ func (v *View) SearchWith(ctx context.Context, q *Query, looked func(index int))
 		}
 		defer a.leave()
 		t := v.picture()
-		r := queryResolver{told: &t, account: a}
+		r := queryResolver{shown: &t, account: a}
 		resolved, err := r.query(ctx, q)
 		if err != nil {
 			yield(Found{}, err)
@@ -60,7 +60,7 @@ func (v *View) SearchWith(ctx context.Context, q *Query, looked func(index int))
 
 // find yields the messages of the view that match a plan's query, in ascending order,
 // and calls looked as SearchWith does. It ends with the first error.
-func (v *View) find(ctx context.Context, a *account, t *told, plan *search.Plan, looked func(index int)) iter.Seq2[*search.Candidate, error] {
+func (v *View) find(ctx context.Context, a *account, t *shown, plan *search.Plan, looked func(index int)) iter.Seq2[*search.Candidate, error] {
 	return func(yield func(*search.Candidate, error) bool) {
 		for m, err := range search.Match(ctx, v.candidates(ctx, a, t, plan)) {
 			if err != nil {
@@ -76,10 +76,10 @@ func (v *View) find(ctx context.Context, a *account, t *told, plan *search.Plan,
 }
 
 // candidates yields the messages of the view that a plan must try.
-func (v *View) candidates(ctx context.Context, a *account, t *told, plan *search.Plan) iter.Seq2[*search.Candidate, error] {
+func (v *View) candidates(ctx context.Context, a *account, t *shown, plan *search.Plan) iter.Seq2[*search.Candidate, error] {
 	return func(yield func(*search.Candidate, error) bool) {
 		near := &pages.Nearby{}
-		walk := pages.Walk{Mailbox: t.box, Removed: t.ghosts, UIDs: plan.UIDs(), Want: plan.Want, Near: near}
+		walk := pages.Walk{Mailbox: t.box, Removed: t.expunged, UIDs: plan.UIDs(), Want: plan.Want, Near: near}
 		for hit, err := range a.pages.Walk(ctx, walk) {
 			if err != nil {
 				yield(nil, err)
@@ -148,7 +148,7 @@ func (v *View) Sort(ctx context.Context, by []SortBy, q *Query) ([]Found, error)
 	}
 	defer a.leave()
 	t := v.picture()
-	r := queryResolver{told: &t, account: a}
+	r := queryResolver{shown: &t, account: a}
 	resolved, err := r.query(ctx, q)
 	if err != nil {
 		return nil, err
@@ -231,7 +231,7 @@ func (v *View) Thread(ctx context.Context, how ThreadAlgorithm, q *Query) ([]*Th
 	}
 	defer a.leave()
 	t := v.picture()
-	r := queryResolver{told: &t, account: a}
+	r := queryResolver{shown: &t, account: a}
 	resolved, err := r.query(ctx, q)
 	if err != nil {
 		return nil, err

@@ -11,10 +11,10 @@ import (
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
-// Sync moves the view on to the account's newest state and returns what the
-// session is to be told. With holdExpunges it keeps what was expunged in the
-// view, as IMAP asks for while FETCH, STORE and SEARCH are answered (RFC 9051
-// section 7.5.1); a later Sync tells. After an error the view is where it was.
+// Sync moves the view to the account's newest state and returns what changed. With
+// holdExpunges the view keeps expunged messages, as IMAP requires while FETCH, STORE
+// and SEARCH are answered (RFC 9051 section 7.5.1), and a later Sync reports them. After
+// an error the view is unchanged.
 func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 	a, err := v.use()
 	if err != nil {
@@ -30,27 +30,27 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 		next = was.box.Emptied()
 		c.MailboxDeleted = true
 	}
-	n, changed, hushed, err := v.follow(ctx, a, &was, next)
+	n, changed, silenced, err := v.follow(ctx, a, &was, next)
 	if err != nil {
 		return nil, err
 	}
 	if !holdExpunges {
-		if c.Expunged, err = n.tellGone(ctx, a); err != nil {
+		if c.Expunged, err = n.reportExpunged(ctx, a); err != nil {
 			return nil, err
 		}
 	}
 	near := &pages.Nearby{}
-	for hit, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: n.box, Removed: n.ghosts, UIDs: changed, Near: near}) {
+	for hit, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: n.box, Removed: n.expunged, UIDs: changed, Near: near}) {
 		if err != nil {
 			return nil, err
 		}
 		c.Updated = append(c.Updated, n.message(v.handle, hit, near))
 	}
-	for hit, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: n.box, Removed: n.ghosts, UIDs: hushed, Near: near}) {
+	for hit, err := range a.pages.Walk(ctx, pages.Walk{Mailbox: n.box, Removed: n.expunged, UIDs: silenced, Near: near}) {
 		if err != nil {
 			return nil, err
 		}
-		c.Hushed = append(c.Hushed, n.message(v.handle, hit, near))
+		c.Silenced = append(c.Silenced, n.message(v.handle, hit, near))
 	}
 	if len(next.Keywords) != len(was.box.Keywords) {
 		c.Flags = next.Flags()
@@ -63,38 +63,38 @@ func (v *View) Sync(ctx context.Context, holdExpunges bool) (*Changes, error) {
 	if v.closed {
 		return nil, ErrClosed
 	}
-	v.told, v.silent = *n, nil
+	v.shown, v.silent = *n, nil
 	return c, nil
 }
 
-// follow returns the picture of next, with what was expunged since as ghosts, and
-// the UIDs whose flags changed in a way that the session does not know, and those
-// of which it knows.
-func (v *View) follow(ctx context.Context, a *account, was *told, next *state.Mailbox) (n *told, changed, hushed state.UIDSet, err error) {
+// follow returns next as the session sees it, with messages that were expunged since in
+// expunged; the UIDs whose flags changed in a way that the session does not know; and
+// those whose change it knows.
+func (v *View) follow(ctx context.Context, a *account, was *shown, next *state.Mailbox) (n *shown, changed, silenced state.UIDSet, err error) {
 	expect := v.expectation(next)
 	gone, err := a.pages.Diff(ctx, was.box, next, func(u UID, old, now state.FlagBits) {
 		if flags, silent := expect(u, old); !silent || flags != now {
 			changed.Add(u)
 		} else {
-			hushed.Add(u)
+			silenced.Add(u)
 		}
 	})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	n = &told{box: next, ghosts: was.ghosts, recents: was.recents}
+	n = &shown{box: next, expunged: was.expunged, recents: was.recents}
 	if len(gone) > 0 {
-		n.ghosts = slices.Concat(n.ghosts, gone)
-		slices.SortFunc(n.ghosts, func(a, b pages.Removed) int { return cmp.Compare(a.UID, b.UID) })
+		n.expunged = slices.Concat(n.expunged, gone)
+		slices.SortFunc(n.expunged, func(a, b pages.Removed) int { return cmp.Compare(a.UID, b.UID) })
 	}
 	n.recent = v.claim(next, was.box.UIDNext)
 	more, err := n.countRecent(ctx, a, was.box.UIDNext)
 	n.recents += more
-	return n, changed, hushed, err
+	return n, changed, silenced, err
 }
 
-// silentChange is a change of flags that the session made and does not want to be
-// told of (FLAGS.SILENT).
+// silentChange is a change of flags that the session made and that Sync does not report
+// to it (FLAGS.SILENT).
 type silentChange struct {
 	uids  state.UIDSet
 	op    FlagOp
@@ -102,11 +102,11 @@ type silentChange struct {
 }
 
 // maxSilent bounds how many silent changes a view remembers between two Syncs.
-// Of what is forgotten the session is told.
+// Sync reports those that are forgotten.
 const maxSilent = 64
 
-// hush notes a change of which the session is not to be told.
-func (v *View) hush(c silentChange) {
+// silence records a change that Sync does not report to the session.
+func (v *View) silence(c silentChange) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.silent) == maxSilent {
@@ -115,10 +115,10 @@ func (v *View) hush(c silentChange) {
 	v.silent = append(v.silent, c)
 }
 
-// expectation returns which flags the session takes a message to have: those it
-// was told, with its own silent changes. If the message has others now, somebody
-// else changed it too, and the session must be told (RFC 9051 section 6.4.6).
-func (v *View) expectation(next *state.Mailbox) func(u UID, told state.FlagBits) (flags state.FlagBits, silent bool) {
+// expectation returns which flags the session expects a message to have: those that it
+// has seen, with its own silent changes. If the message has others, somebody else
+// changed it too, and Sync must report it (RFC 9051 section 6.4.6).
+func (v *View) expectation(next *state.Mailbox) func(u UID, old state.FlagBits) (flags state.FlagBits, silent bool) {
 	v.mu.Lock()
 	changes := slices.Clone(v.silent)
 	v.mu.Unlock()
@@ -151,7 +151,7 @@ func (v *View) claim(box *state.Mailbox, from UID) state.UIDSet {
 }
 
 // countRecent returns how many messages from a UID on are \Recent.
-func (t *told) countRecent(ctx context.Context, a *account, from UID) (int, error) {
+func (t *shown) countRecent(ctx context.Context, a *account, from UID) (int, error) {
 	n := 0
 	for _, r := range t.recent[t.recent.Index(from):] {
 		below, err := a.pages.RowsBelow(ctx, t.box, max(r.First, from))
@@ -167,24 +167,24 @@ func (t *told) countRecent(ctx context.Context, a *account, from UID) (int, erro
 	return n, nil
 }
 
-// tellGone turns the ghosts into what the session is told.
-func (t *told) tellGone(ctx context.Context, a *account) ([]Expunged, error) {
-	if len(t.ghosts) == 0 {
+// reportExpunged returns the expunged messages as Sync reports them.
+func (t *shown) reportExpunged(ctx context.Context, a *account) ([]Expunged, error) {
+	if len(t.expunged) == 0 {
 		return nil, nil
 	}
-	// Those before one have been told by then: what is before it is in the mailbox.
-	below, err := a.pages.Below(ctx, t.box, t.ghosts)
+	// Those before one have been reported by then: messages before it are in the mailbox.
+	below, err := a.pages.Below(ctx, t.box, t.expunged)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Expunged, len(t.ghosts))
-	for i, g := range t.ghosts {
+	out := make([]Expunged, len(t.expunged))
+	for i, g := range t.expunged {
 		out[i] = Expunged{Index: below[i], UID: g.UID}
 		if t.recent.Has(g.UID) {
 			t.recents--
 		}
 	}
-	t.ghosts = nil
+	t.expunged = nil
 	return out, nil
 }
 
@@ -265,19 +265,19 @@ func (v *View) Vanished(ctx context.Context, since ModSeq, set Set, known Known)
 			return nil, err
 		}
 	}
-	var ghosts state.UIDSet // they are told as they should be, later
-	for _, g := range t.ghosts {
-		ghosts.Add(g.UID)
+	var expunged state.UIDSet // a later Sync reports them
+	for _, g := range t.expunged {
+		expunged.Add(g.UID)
 	}
 	var out []Range
-	for _, r := range gone.Without(ghosts) {
+	for _, r := range gone.Without(expunged) {
 		out = append(out, Range{uint32(r.First), uint32(r.Last)})
 	}
 	return out, nil
 }
 
 // named returns the UIDs that a set of UIDs names, as far as they were given out.
-func (t *told) named(set Set) state.UIDSet {
+func (t *shown) named(set Set) state.UIDSet {
 	all := t.box.Assigned(1)
 	if len(all) == 0 {
 		return nil
@@ -304,7 +304,7 @@ func (t *told) named(set Set) state.UIDSet {
 
 // intact returns the UID from which on something may be missing that known has:
 // where a message has the sequence number that it had, none below it is gone.
-func (t *told) intact(ctx context.Context, a *account, known Known) (UID, error) {
+func (t *shown) intact(ctx context.Context, a *account, known Known) (UID, error) {
 	var failed error
 	n := sort.Search(min(len(known.Seqs), len(known.UIDs)), func(i int) bool {
 		below, err := a.pages.RowsBelow(ctx, t.box, known.UIDs[i])
@@ -321,7 +321,7 @@ func (t *told) intact(ctx context.Context, a *account, known Known) (UID, error)
 
 // absent returns the UIDs of a set that no message has. It reads only pages with
 // gaps.
-func (t *told) absent(ctx context.Context, a *account, within state.UIDSet) (state.UIDSet, error) {
+func (t *shown) absent(ctx context.Context, a *account, within state.UIDSet) (state.UIDSet, error) {
 	var there state.UIDSet
 	for _, i := range t.box.PagesOf(within) {
 		r := t.box.Pages[i]

@@ -39,7 +39,7 @@ func TestVanished(t *testing.T) {
 	expungeUIDs(t, v, 1, 20)
 
 	none := Known{}
-	assert.Equal(t, []UID{3, 4, 5, 9}, vanishedIn(t, v, start, All(), none), "what was not told is not gone")
+	assert.Equal(t, []UID{3, 4, 5, 9}, vanishedIn(t, v, start, All(), none), "what was not shown is not gone")
 	syncView(t, v, true)
 	assert.Equal(t, []UID{3, 4, 5, 9}, vanishedIn(t, v, start, All(), none), "nor what is held back")
 	syncView(t, v, false)
@@ -114,7 +114,7 @@ func TestSilentChangesAreKnown(t *testing.T) {
 		return out
 	}
 	assert.Equal(t, []UID{2, 3}, uids(c.Updated))
-	assert.Equal(t, []UID{1}, uids(c.Hushed))
+	assert.Equal(t, []UID{1}, uids(c.Silenced))
 }
 
 // TestWatchFunc calls in place of signalling.

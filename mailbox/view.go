@@ -10,50 +10,50 @@ import (
 	"github.com/letterlock/letterlock/mailbox/internal/state"
 )
 
-// View is what one session has been told about a mailbox. It lags behind the
-// account's state until [View.Sync] moves it on, and answers every question from
-// what it was told, so that a session's numbers never shift under it: a message
-// that another session expunged keeps its Index, and its bytes, until a Sync
-// that may tell.
+// View is a mailbox as one session shows it to its client. It lags behind the
+// account's state until [View.Sync] moves it on. All its methods answer from what the
+// session has seen, so a session's sequence numbers never change between two Syncs: a
+// message that another session expunged keeps its Index, and its bytes, until a Sync
+// reports it.
 //
 // A View serves one goroutine at a time; [View.Close] may be called from any. It
-// holds under 1 KiB, and, as long as it is not moved on, the pages that no snapshot
-// had when it was: about 100 bytes for each message of theirs.
+// holds under 1 KiB, and until the next Sync the pages that were in no snapshot at the
+// last one: about 100 bytes for each of their messages.
 type View struct {
 	handle   *Account
 	account  *account
 	readOnly bool
 
 	mu sync.Mutex // protects what follows
-	told
-	silent []silentChange // what the session did and does not want to be told
+	shown
+	silent []silentChange // changes of the session that Sync does not report to it
 	closed bool
 }
 
-// told is a picture of a mailbox that a session has.
-type told struct {
-	box     *state.Mailbox
-	ghosts  []pages.Removed // expunged but not told, ascending by UID
-	recent  state.UIDSet    // UIDs that are \Recent for the session
-	recents int             // how many of its messages those are
+// shown is a mailbox as a session has seen it.
+type shown struct {
+	box      *state.Mailbox
+	expunged []pages.Removed // expunged but not reported, ascending by UID
+	recent   state.UIDSet    // UIDs that are \Recent for the session
+	recents  int             // how many of its messages those are
 }
 
-func (t *told) len() int { return t.box.Messages + len(t.ghosts) }
+func (t *shown) len() int { return t.box.Messages + len(t.expunged) }
 
-// Expunged is a message that the session is told is gone. Index is its place at
-// that moment of the telling: each one counts those before it as gone.
+// Expunged is a message that a Sync reports as gone. Index counts the messages before
+// it, without those that the same Sync reported before it.
 type Expunged struct {
 	Index int
 	UID   UID
 }
 
-// Changes is what happened in a mailbox since the session was last told. A
-// protocol tells it in the order of the fields.
+// Changes is what happened in a mailbox since the last [View.Sync]. A protocol
+// reports it in the order of the fields.
 type Changes struct {
 	Flags          []string   // all flags defined, if there are more than before; else nil
-	Expunged       []Expunged // in telling order
+	Expunged       []Expunged // in the order in which to report them
 	Updated        []*Message // whose flags changed; Index as it is after Expunged
-	Hushed         []*Message // whose flags only this session changed, silently; their MODSEQ is new
+	Silenced       []*Message // whose flags only this session changed, silently; their MODSEQ is new
 	Exists         int        // messages in the view
 	ExistsChanged  bool
 	Recent         int // messages that are \Recent for this session
@@ -62,7 +62,7 @@ type Changes struct {
 	MailboxDeleted bool // the mailbox is gone: all its messages are in Expunged
 }
 
-// Empty reports whether there is nothing to tell.
+// Empty reports whether nothing changed.
 func (c *Changes) Empty() bool {
 	return c.Flags == nil && len(c.Expunged) == 0 && len(c.Updated) == 0 && !c.ExistsChanged && !c.RecentChanged
 }
@@ -76,13 +76,13 @@ func (v *View) ID() MailboxID { return v.picture().box.ID }
 // ReadOnly reports whether the mailbox was opened read-only.
 func (v *View) ReadOnly() bool { return v.readOnly }
 
-// UIDNext returns the UID that the next message will get, as far as told.
+// UIDNext returns the UID that the next message gets, as of the last Sync.
 func (v *View) UIDNext() UID { return v.picture().box.UIDNext }
 
 // UIDValidity returns the mailbox's UIDVALIDITY.
 func (v *View) UIDValidity() uint32 { return v.picture().box.UIDValidity }
 
-// HighestModSeq returns the highest MODSEQ told of.
+// HighestModSeq returns the highest MODSEQ as of the last Sync.
 func (v *View) HighestModSeq() ModSeq { return v.picture().box.ModSeq }
 
 // Flags returns all flags that the mailbox defines, system flags first.
@@ -101,10 +101,10 @@ func (v *View) Recent() int {
 	return v.picture().recents
 }
 
-func (v *View) picture() told {
+func (v *View) picture() shown {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.told
+	return v.shown
 }
 
 // Close ends the view. Its methods fail with [ErrClosed] from then on.
@@ -143,7 +143,7 @@ func (v *View) FirstUnseen(ctx context.Context) (index int, ok bool, err error) 
 			}
 			for i, f := range p.Flags {
 				if f&state.Seen == 0 {
-					return start + i + ghostsBelow(t.ghosts, p.UIDs[i]), true, nil
+					return start + i + expungedBelow(t.expunged, p.UIDs[i]), true, nil
 				}
 			}
 		}
@@ -178,7 +178,7 @@ func (v *View) MessagesSince(ctx context.Context, set Set, since ModSeq) iter.Se
 		}
 		near := &pages.Nearby{}
 		walk := pages.Walk{
-			Mailbox: t.box, Removed: t.ghosts, UIDs: uids, Near: near,
+			Mailbox: t.box, Removed: t.expunged, UIDs: uids, Near: near,
 			Want: func(r *state.PageRef) bool { return r.MaxModSeq > since },
 		}
 		for hit, err := range a.pages.Walk(ctx, walk) {
@@ -195,25 +195,25 @@ func (v *View) MessagesSince(ctx context.Context, set Set, since ModSeq) iter.Se
 	}
 }
 
-// lookup answers questions about places in a picture. It counts pages and ghosts
+// lookup finds messages of a view by number. It counts pages and expunged messages
 // once, so that ten thousand questions cost little more than one.
 type lookup struct {
 	account *account
-	told    *told
+	shown   *shown
 	starts  []int // index in the view of each page's first row
 
 	k    int // the page read last
 	page *state.Page
 }
 
-func (t *told) lookup(a *account) *lookup {
-	l := &lookup{account: a, told: t, starts: make([]int, len(t.box.Pages))}
-	rows, ghosts := 0, 0
+func (t *shown) lookup(a *account) *lookup {
+	l := &lookup{account: a, shown: t, starts: make([]int, len(t.box.Pages))}
+	rows, expunged := 0, 0
 	for i, r := range t.box.Pages {
-		for ghosts < len(t.ghosts) && t.ghosts[ghosts].UID < r.First {
-			ghosts++
+		for expunged < len(t.expunged) && t.expunged[expunged].UID < r.First {
+			expunged++
 		}
-		l.starts[i] = rows + ghosts
+		l.starts[i] = rows + expunged
 		rows += r.Count
 	}
 	return l
@@ -222,7 +222,7 @@ func (t *told) lookup(a *account) *lookup {
 // load returns page k.
 func (l *lookup) load(ctx context.Context, k int) (*state.Page, error) {
 	if l.page == nil || l.k != k {
-		p, err := l.account.pages.Page(ctx, l.told.box.Pages[k])
+		p, err := l.account.pages.Page(ctx, l.shown.box.Pages[k])
 		if err != nil {
 			return nil, err
 		}
@@ -233,19 +233,19 @@ func (l *lookup) load(ctx context.Context, k int) (*state.Page, error) {
 
 // uid returns the UID of the message with an index that is in the view.
 func (l *lookup) uid(ctx context.Context, index int) (UID, error) {
-	pages, ghosts := l.told.box.Pages, l.told.ghosts
+	pages, expunged := l.shown.box.Pages, l.shown.expunged
 	k := sort.Search(len(l.starts), func(i int) bool { return l.starts[i] > index }) - 1
 	if k < 0 {
-		return ghosts[index].UID, nil
+		return expunged[index].UID, nil
 	}
 	r, n := pages[k], index-l.starts[k]
 	if n == 0 {
 		return r.First, nil
 	}
-	// The ghosts among and behind the page's rows, before the next page.
-	low, high := ghostsBelow(ghosts, r.First), len(ghosts)
+	// The expunged messages among and behind the page's rows, before the next page.
+	low, high := expungedBelow(expunged, r.First), len(expunged)
 	if k+1 < len(pages) {
-		high = ghostsBelow(ghosts, pages[k+1].First)
+		high = expungedBelow(expunged, pages[k+1].First)
 	}
 	if low == high {
 		switch {
@@ -259,24 +259,24 @@ func (l *lookup) uid(ctx context.Context, index int) (UID, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Row i has index i and the ghosts before it: find the first that reaches n.
-	place := func(i int) int { return i + ghostsBelow(ghosts, p.UIDs[i]) - low }
+	// Row i has index i and the expunged messages before it: find the first that reaches n.
+	place := func(i int) int { return i + expungedBelow(expunged, p.UIDs[i]) - low }
 	i := sort.Search(p.Len(), func(i int) bool { return place(i) >= n })
 	if i < p.Len() && place(i) == n {
 		return p.UIDs[i], nil
 	}
-	return ghosts[low+n-i].UID, nil
+	return expunged[low+n-i].UID, nil
 }
 
-// ghostsBelow returns how many ghosts have a smaller UID.
-func ghostsBelow(ghosts []pages.Removed, u UID) int {
-	return sort.Search(len(ghosts), func(i int) bool { return ghosts[i].UID >= u })
+// expungedBelow returns how many expunged messages have a smaller UID.
+func expungedBelow(expunged []pages.Removed, u UID) int {
+	return sort.Search(len(expunged), func(i int) bool { return expunged[i].UID >= u })
 }
 
 // resolve turns a set into UIDs of messages that are or were in the view. What
 // came to the mailbox later is not among them, whatever numbers the set has: the
 // client does not know of it.
-func (t *told) resolve(ctx context.Context, a *account, set Set) (state.UIDSet, error) {
+func (t *shown) resolve(ctx context.Context, a *account, set Set) (state.UIDSet, error) {
 	n := t.len()
 	if n == 0 {
 		return nil, nil
@@ -324,13 +324,13 @@ func (t *told) resolve(ctx context.Context, a *account, set Set) (state.UIDSet, 
 }
 
 // lastUID returns the greatest UID in the view, 0 if it is empty.
-func (t *told) lastUID() UID {
+func (t *shown) lastUID() UID {
 	var u UID
 	if n := len(t.box.Pages); n > 0 {
 		u = t.box.Pages[n-1].Last
 	}
-	if n := len(t.ghosts); n > 0 {
-		u = max(u, t.ghosts[n-1].UID)
+	if n := len(t.expunged); n > 0 {
+		u = max(u, t.expunged[n-1].UID)
 	}
 	return u
 }

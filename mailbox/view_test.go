@@ -119,7 +119,7 @@ func TestSetsEndAtWhatWasTold(t *testing.T) {
 	}
 }
 
-// The places of messages among ghosts, against a list.
+// The Index of messages among expunged ones, against a list.
 func TestPlacesAmongGhosts(t *testing.T) {
 	ctx := t.Context()
 	for seed := range uint64(12) {

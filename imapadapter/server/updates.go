@@ -83,7 +83,7 @@ func (r *request) write(c *mailbox.Changes) {
 		r.writeFlags(m, true)
 	}
 	if e.condstore {
-		for _, m := range c.Hushed {
+		for _, m := range c.Silenced {
 			r.writeFlags(m, false)
 		}
 	}
