@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+
+	"github.com/letterlock/letterlock/blob"
 )
 
 // EntryInfo is what can be told of an entry without the keys.
@@ -37,25 +39,32 @@ func (l *Log) List(ctx context.Context, after Position) iter.Seq2[EntryInfo, err
 			if !ok {
 				continue // Check reports it
 			}
-			e := EntryInfo{Pos: p, Size: info.Size}
-			data, err := l.read(ctx, info.Name, 0, entryHeadLen)
+			e, err := l.entryInfo(ctx, p, info)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
-			damaged := false
-			if err == nil {
-				var h entryHeader
-				if h, err = parseEntryHeader(data); err != nil {
-					err, damaged = l.corrupt("list", p, err), true
-				}
-				e.Kind, e.Epoch, e.Terms = h.kind, h.epoch, TermsOpen
-				if h.close || h.mac && h.kind != Rekey {
-					e.Terms = TermsClosed
-				}
-			}
-			if !yield(e, err) || err != nil && !damaged {
+			var damage *CorruptError
+			if !yield(e, err) || err != nil && !errors.As(err, &damage) {
 				return
 			}
 		}
 	}
+}
+
+// entryInfo reads the header of an entry that was listed.
+func (l *Log) entryInfo(ctx context.Context, p Position, info blob.Info) (EntryInfo, error) {
+	e := EntryInfo{Pos: p, Size: info.Size}
+	data, err := l.read(ctx, info.Name, 0, entryHeadLen)
+	if err != nil {
+		return e, err
+	}
+	h, err := parseEntryHeader(data)
+	if err != nil {
+		err = l.corrupt("list", p, err)
+	}
+	e.Kind, e.Epoch, e.Terms = h.kind, h.epoch, TermsOpen
+	if h.close || h.mac && h.kind != Rekey {
+		e.Terms = TermsClosed
+	}
+	return e, err
 }
