@@ -282,9 +282,17 @@ func TestPoolGrantMeetsDeadline(t *testing.T) {
 func TestPoolCollectsGarbage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newPoolCase(t, crypto.PoolOptions{Parallel: 2})
+		var mu sync.Mutex // protects collected
 		var collected []string
+		seen := func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(collected)
+		}
 		crypto.PoolOnCollect(c.pool, func(idle bool) {
 			used, garbage, _ := crypto.PoolUsed(c.pool)
+			mu.Lock()
+			defer mu.Unlock()
 			collected = append(collected, fmt.Sprintf("idle %v, used %d, garbage %d", idle, used, garbage))
 		})
 		for i := range 5 {
@@ -294,19 +302,19 @@ func TestPoolCollectsGarbage(t *testing.T) {
 		c.finish()
 		require.Equal(t, []string{
 			"idle false, used 4, garbage 4", "idle false, used 4, garbage 4", "idle false, used 4, garbage 4",
-		}, collected)
+		}, seen())
 		time.Sleep(time.Second - 1)
 		synctest.Wait()
-		require.Len(t, collected, 3)
+		require.Len(t, seen(), 3)
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		require.Equal(t, "idle true, used 0, garbage 8", collected[3])
+		require.Equal(t, "idle true, used 0, garbage 8", seen()[3])
 		for range 3 { // each too early for the one before
 			c.start(t.Context(), "more", stranger, 1, time.Millisecond)
 			time.Sleep(time.Second / 2)
 		}
 		time.Sleep(time.Minute)
-		require.Equal(t, []string{"idle true, used 0, garbage 3"}, collected[4:])
+		require.Equal(t, []string{"idle true, used 0, garbage 3"}, seen()[4:])
 		assert.Zero(t, c.pool.Stats().Memory)
 	})
 }

@@ -250,6 +250,9 @@ func (l *Log) confirmAppend(ctx context.Context, head Head, data []byte, out out
 	for attempt := 0; ; attempt++ {
 		err := l.vouch(ctx, head)
 		if err == nil {
+			err = l.notPassed(ctx, pos)
+		}
+		if err == nil {
 			return nil
 		}
 		if errors.Is(err, ErrTrimmed) {
@@ -266,4 +269,15 @@ func (l *Log) confirmAppend(ctx context.Context, head Head, data []byte, out out
 		l.setPending(&pendingEntry{pos, data})
 		return fmt.Errorf("eventlog: append %s: %w: %w", l.entryName(pos), ErrUnknownOutcome, err)
 	}
+}
+
+// notPassed fails with ErrTrimmed if a snapshot says that the log went on beyond a
+// position. The entry before it may be in the store although it was trimmed: a create
+// of it that took effect before may have arrived once more, since.
+func (l *Log) notPassed(ctx context.Context, pos Position) error {
+	newest, err := l.SnapshotPosition(ctx)
+	if err == nil && newest > pos {
+		err = fmt.Errorf("eventlog: a snapshot at %d is beyond %s: %w", newest, l.entryName(pos), ErrTrimmed)
+	}
+	return err
 }

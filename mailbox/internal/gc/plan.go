@@ -93,10 +93,9 @@ func sameState(a, b *state.Account) bool {
 // what that holds in memory; the next one goes on.
 const maxRewrite = 512
 
-// dirt finds segments that hold metadata of messages which are gone, and the
-// pages to be written with them.
+// dirt finds segments that hold metadata of messages which are gone.
 func (c *collector) dirt(ctx context.Context, s *state.Account) (pages.Rewrite, error) {
-	found := pages.Rewrite{Segments: map[pack.BlockID]bool{}, Pages: map[pack.BlockID]bool{}}
+	found := pages.Rewrite{Segments: map[pack.BlockID]bool{}}
 	slots := newSlotSurvey()
 	if err := slots.state(ctx, c.a, s); err != nil {
 		return found, err
@@ -111,11 +110,6 @@ func (c *collector) dirt(ctx context.Context, s *state.Account) (pages.Rewrite, 
 			break
 		}
 		found.Segments[id] = true
-		if used != nil {
-			for _, p := range used.pages {
-				found.Pages[p] = true
-			}
-		}
 	}
 	return found, nil
 }

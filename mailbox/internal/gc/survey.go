@@ -134,7 +134,6 @@ type slotSurvey struct {
 
 type slotsUsed struct {
 	slots [state.SegmentMessages / 64]uint64
-	pages []pack.BlockID // that name it
 }
 
 // maxSurveyed bounds how many segments are looked at, 256 messages each as a rule.
@@ -145,7 +144,7 @@ func newSlotSurvey() *slotSurvey {
 }
 
 func (v *slotSurvey) state(ctx context.Context, a *Account, s *state.Account) error {
-	return a.Pages.EachPage(ctx, s, v.seen, func(r *state.PageRef, p *state.Page) {
+	return a.Pages.EachPage(ctx, s, v.seen, func(_ *state.PageRef, p *state.Page) {
 		for i, src := range p.Sources {
 			if src.Entry != 0 {
 				continue
@@ -162,9 +161,6 @@ func (v *slotSurvey) state(ctx context.Context, a *Account, s *state.Account) er
 				if int(p.SourceIndex[k]) == i && p.Slots[k] < state.SegmentMessages {
 					u.slots[p.Slots[k]/64] |= 1 << (p.Slots[k] % 64)
 				}
-			}
-			if r.Page == nil {
-				u.pages = append(u.pages, r.ID())
 			}
 		}
 	})

@@ -25,9 +25,10 @@ const packTarget = 8 << 20
 // only the log has. It holds one segment, the packs under way and where each metadata
 // went.
 type writer struct {
-	store *Store
-	also  Rewrite
-	at    map[metaPlace]metaPlace // from -> to, of what was written
+	store  *Store
+	also   Rewrite
+	looked map[*state.PageRef]bool // pages in the store, and whether they stay
+	at     map[metaPlace]metaPlace // from -> to, of what was written
 
 	near    Nearby
 	segment [][]byte
@@ -44,7 +45,7 @@ type writer struct {
 // rewritten. It returns the same state with all its pages in the store, and how many
 // packs it wrote.
 func (s *Store) Write(ctx context.Context, a *state.Account, also Rewrite) (stored *state.Account, packs int, err error) {
-	w := writer{store: s, also: also, at: map[metaPlace]metaPlace{}, packs: maps.Clone(a.Packs), segments: maps.Clone(a.Segments)}
+	w := writer{store: s, also: also, looked: map[*state.PageRef]bool{}, at: map[metaPlace]metaPlace{}, packs: maps.Clone(a.Packs), segments: maps.Clone(a.Segments)}
 	if w.packs == nil {
 		w.packs, w.segments = map[pack.ID]uint32{}, map[pack.BlockID]state.Segment{}
 	}
@@ -128,15 +129,32 @@ func isNew(r *state.PageRef) bool {
 }
 
 // Rewrite says what a snapshot writes anew although the store has it: segments that
-// hold metadata of messages which are gone, and the pages that name them. Segments
-// that no page names are left out of the snapshot.
+// hold metadata of messages which are gone, with the pages that name them. Which pages
+// these are is looked at when they are written: since the segments were found, the
+// account may have been moved onto a snapshot with other pages. A segment that no page
+// names is left out of the snapshot.
 type Rewrite struct {
-	Segments, Pages map[pack.BlockID]bool
+	Segments map[pack.BlockID]bool
 }
 
 // kept reports whether a group is one page that is in the store and stays.
-func (w *writer) kept(g []*state.PageRef) bool {
-	return len(g) == 1 && g[0].Page == nil && !w.also.Pages[g[0].ID()]
+func (w *writer) kept(ctx context.Context, g []*state.PageRef) (bool, error) {
+	if len(g) != 1 || g[0].Page != nil {
+		return false, nil
+	}
+	if len(w.also.Segments) == 0 {
+		return true, nil
+	}
+	if kept, ok := w.looked[g[0]]; ok {
+		return kept, nil
+	}
+	p, err := w.store.ReadPage(ctx, g[0])
+	if err != nil {
+		return false, err
+	}
+	kept := !slices.ContainsFunc(p.Sources, func(s state.MetaSource) bool { return s.Entry == 0 && w.also.Segments[s.Segment] })
+	w.looked[g[0]] = kept
+	return kept, nil
 }
 
 // gathersAll reports whether a group gets all of its metadata together, so that a
@@ -162,8 +180,8 @@ func (w *writer) gathersAll(ctx context.Context, g []*state.PageRef) (bool, erro
 
 // gather collects the metadata that a group has in the log.
 func (w *writer) gather(ctx context.Context, g []*state.PageRef) error {
-	if w.kept(g) {
-		return nil
+	if kept, err := w.kept(ctx, g); kept || err != nil {
+		return err
 	}
 	all, err := w.gathersAll(ctx, g)
 	if err != nil {
@@ -238,8 +256,8 @@ func (w *writer) flush(ctx context.Context) error {
 
 // pages writes a group, if it is not in the store as it is.
 func (w *writer) pages(ctx context.Context, g []*state.PageRef) (out []*state.PageRef, err error) {
-	if w.kept(g) {
-		return g, nil
+	if kept, err := w.kept(ctx, g); kept || err != nil {
+		return g, err
 	}
 	n := state.NewPage(state.PageRows)
 	flush := func() error {
