@@ -2,14 +2,15 @@
 //
 // Objects that nothing points to any more are found by one scan, which marks them
 // in the store, and deleted by another, a grace time later, that finds them
-// unreferenced again. Nobody is asked to wait: what keeps a writer from pointing
-// to an object that is about to go are three rules.
+// unreferenced again. No process waits for another. Three rules keep a writer from
+// pointing to an object that is about to be deleted.
 //
 //   - A message is added to the log only within a quarter of Grace after its body
-//     was stored (package mailbox: tooLate), and that is looked at after the end of the log is known.
-//   - Before it deletes, a collection adds an entry to the log that says nothing: a
-//     fence. A writer that stood still before creating its entry finds its position
-//     taken, and looks at its watch again.
+//     was stored (package mailbox: tooLate). The writer reads the clock after it knows
+//     the end of the log.
+//   - Before it deletes, a collection adds an entry to the log that changes nothing: a
+//     fence. A writer that was suspended before creating its entry finds its position
+//     taken, and reads the clock again.
 //   - A snapshot names old pages, and those just written, for at most a quarter of
 //     Grace after its writer knew the newest snapshot (package mailbox: stoodStill); and a collection
 //     that deletes writes one of its own behind the fence, so that one which comes
