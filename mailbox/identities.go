@@ -125,7 +125,10 @@ func (a *account) settle(ctx context.Context, c *claimant) error {
 		}
 		said, err = a.mailGoes(ctx, c)
 	}
-	if errors.Is(err, fs.ErrNotExist) && !s.trustsClaims(c) {
+	if errors.Is(err, fs.ErrNotExist) && s.trustsClaims(c) {
+		return a.catchUp(ctx) // a change of identity took it away: the log says so
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		// It may be somebody else's name.
 		s.logger.Error("no server with the key led the name to the account: its mail is not accepted", "account", a.id)
 		return nil
@@ -141,8 +144,15 @@ func (a *account) settle(ctx context.Context, c *claimant) error {
 
 // stillGetsMail is the part of settle for an account that is open.
 func (a *account) stillGetsMail(ctx context.Context, c *claimant) error {
+	if err := a.enter(); err != nil {
+		return err // another call found that it was removed, or has another identity
+	}
+	defer a.leave()
 	_, err := a.mailGoes(ctx, c)
-	if errors.Is(err, fs.ErrNotExist) && (!a.store.trustsClaims(c) || a.catchUp(ctx) == nil) {
+	if errors.Is(err, fs.ErrNotExist) && a.store.trustsClaims(c) {
+		return a.catchUp(ctx) // as in settle
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
