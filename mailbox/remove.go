@@ -181,13 +181,16 @@ func (s *Store) inBackground(do func()) {
 	}
 }
 
-// expelThis is expel unless the account was opened anew meanwhile.
+// expelThis is expel unless the account was opened anew meanwhile. It waits for an
+// account that is being opened.
 func (s *Store) expelThis(a *account) {
 	s.mu.Lock()
 	l := s.accounts[a.id]
-	mine := l != nil && l.account == a
 	s.mu.Unlock()
-	if mine {
+	if l == nil {
+		return
+	}
+	if <-l.ready; l.account == a {
 		s.expel(a.id)
 	}
 }

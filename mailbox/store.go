@@ -403,6 +403,10 @@ func (s *Store) attach(ctx context.Context, c *claimant) (*Account, error) {
 func (s *Store) isBeside(ctx context.Context, a *account, c *claimant) error {
 	switch {
 	case c.follows(a.recipient):
+		if a.enter() != nil {
+			return nil // it was closed, perhaps for that
+		}
+		defer a.leave()
 		if err := a.catchUp(ctx); errors.Is(err, ErrRotated) {
 			return nil
 		} else if err != nil {
