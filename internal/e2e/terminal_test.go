@@ -25,7 +25,7 @@ func TestPasswordsAtATerminal(t *testing.T) {
 	}
 	out, code := typing([]string{"secret-1", "secret-2"}, "account", "add", "ann")
 	assert.Equal(t, 1, code)
-	assert.Equal(t, "Password: \nPassword again: \nmailserver account add: account ann: the two passwords differ\n", out)
+	assert.Equal(t, "made a new store: "+dir+"\nPassword: \nPassword again: \nmailserver account add: account ann: the two passwords differ\n", out)
 
 	out, code = typing([]string{"secret-1", "secret-1"}, "account", "add", "ann")
 	assert.Zero(t, code, out)
